@@ -1,0 +1,14 @@
+//! The words every other crate speaks: identifiers as newtypes, topic names, the table of configs, time as a value.
+//!
+//! Owns no state and does no I/O: nothing here opens a file, reads a clock or draws a random number.
+
+pub mod config;
+mod ids;
+mod names;
+mod time;
+mod uuid;
+
+pub use ids::*;
+pub use names::{InvalidTopicName, TopicName, TopicPartition, is_internal_topic};
+pub use time::{Clock, ManualClock, TimestampMs};
+pub use uuid::{ParseUuidError, Uuid};
