@@ -1,1 +1,13 @@
-//! skeleton
+//! The broker: sockets, one file per API, waiting requests, local partitions, the controller's runtime.
+//!
+//! Runs the effects; holds no protocol, storage or cluster logic of its own: those are `ottla-wire`, `ottla-log` and
+//! `ottla-cluster`.
+
+pub mod api;
+pub mod context;
+pub mod controller;
+pub mod fetch_session;
+pub mod metadata_publisher;
+pub mod net;
+pub mod partition;
+pub mod purgatory;
