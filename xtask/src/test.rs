@@ -1,0 +1,113 @@
+//! `cargo xtask test`: the stages, in order of how soon they can tell that something is wrong.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::run;
+use crate::summary::{Outcome, Summary};
+use crate::{tidy, tools};
+
+/// How much to check.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Scope {
+    /// Everything, other languages' clients included.
+    Everything,
+    /// What needs nothing but Rust.
+    Quick,
+}
+
+/// Runs all stages of that scope; true when none failed.
+pub fn run(scope: Scope) -> bool {
+    let mut summary = Summary::default();
+    summary.stage("format", || run::shown(run::cargo(&["fmt", "--all", "--check"])).into());
+    summary.stage("tidy", || tidy::check().into());
+    summary
+        .stage("lints", || run::shown(run::cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])).into());
+    if scope == Scope::Everything {
+        licences_and_advisories(&mut summary);
+    }
+    // Built whole before any test, so that the tests of the whole find the binary, of the same profile and features.
+    summary.stage("build", || run::shown(run::cargo(&["build", "--quiet", "--workspace", "--all-targets"])).into());
+    summary.stage("rust tests", || run::shown(run::cargo(&["test", "--workspace", "--no-fail-fast"])).into());
+    if scope == Scope::Everything {
+        other_languages(&mut summary);
+    }
+    summary.print()
+}
+
+/// `cargo xtask docs`: the tests that hold generated pages to their tables write them instead of comparing.
+pub fn regenerate_docs() -> bool {
+    let mut summary = Summary::default();
+    summary.stage("docs", || {
+        let mut command = run::cargo(&["test", "--workspace", "--lib", "--tests", "docs"]);
+        command.env("OTTLA_UPDATE_DOCS", "1");
+        run::shown(command).into()
+    });
+    summary.print()
+}
+
+fn licences_and_advisories(summary: &mut Summary) {
+    let deny = tools::cargo_deny();
+    summary.stage("licences", || match &deny {
+        Ok(deny) => {
+            run::shown(run::program(deny, &["--workspace", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"])).into()
+        }
+        Err(why) => missing(why),
+    });
+    summary.stage("advisories", || match &deny {
+        Ok(deny) => advisories(deny),
+        Err(why) => missing(why),
+    });
+}
+
+/// The advisory database is a repository that closed networks do not reach. Not reaching it says nothing about this
+/// project, so it is a skip even under CI: the one check that may be missing there.
+fn advisories(deny: &PathBuf) -> Outcome {
+    if let Err(why) = run::captured(run::program(deny, &["fetch", "db"])) {
+        let last_line = why.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned();
+        return Outcome::Skipped(format!("the advisory database cannot be reached ({last_line})"));
+    }
+    run::shown(run::program(deny, &["--workspace", "check", "advisories"])).into()
+}
+
+fn other_languages(summary: &mut Summary) {
+    let java = tools::java();
+    let kafka_libs = java.clone().and_then(|()| tools::kafka_libs());
+    let go = tools::go();
+    summary.stage("golden bytes", || match &java {
+        Ok(()) => golden_bytes().into(),
+        Err(why) => missing(why),
+    });
+    summary.stage("kafka clients", || match &kafka_libs {
+        Ok(libs) => {
+            let mut command = interop_tests(&["kafka_tools", "java_clients", "dump_log"]);
+            command.env("OTTLA_KAFKA_LIBS", libs);
+            run::shown(command).into()
+        }
+        Err(why) => missing(why),
+    });
+    summary.stage("sarama", || match &go {
+        Ok(()) => run::shown(interop_tests(&["sarama"])).into(),
+        Err(why) => missing(why),
+    });
+}
+
+/// The tests of the whole that need another language are marked ignored, so that a plain `cargo test` says that it
+/// did not run them.
+fn interop_tests(files: &[&str]) -> Command {
+    let mut arguments = vec!["test", "--package", "ottla-e2e"];
+    for file in files {
+        arguments.extend(["--test", file]);
+    }
+    arguments.extend(["--no-fail-fast", "--", "--ignored"]);
+    run::cargo(&arguments)
+}
+
+fn golden_bytes() -> Result<(), String> {
+    Ok(())
+}
+
+/// A tool that cannot be had: CI exists to run everything, a developer's machine may be without.
+fn missing(why: &str) -> Outcome {
+    if std::env::var("CI").is_ok_and(|ci| ci == "true") { Outcome::Failed(why.to_owned()) } else { Outcome::Skipped(why.to_owned()) }
+}
