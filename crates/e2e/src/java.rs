@@ -1,0 +1,47 @@
+//! Kafka's own tools and Java clients, by their class names.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process::{Finished, run, run_with_input};
+
+/// kafka-topics
+pub const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
+/// kafka-configs
+pub const CONFIGS: &str = "kafka.admin.ConfigCommand";
+/// kafka-console-producer
+pub const CONSOLE_PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
+/// kafka-console-consumer
+pub const CONSOLE_CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+/// kafka-producer-perf-test
+pub const PRODUCER_PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
+/// kafka-dump-log
+pub const DUMP_LOG: &str = "org.apache.kafka.tools.DumpLogSegments";
+/// kafka-get-offsets
+pub const GET_OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
+
+/// A tool of Kafka's, ready to run. The jars lie in `OTTLA_KAFKA_LIBS`, else where `cargo xtask tools` puts them.
+pub fn command(class: &str, arguments: &[&str]) -> Command {
+    let libs = std::env::var_os("OTTLA_KAFKA_LIBS").map(PathBuf::from).unwrap_or_else(|| {
+        let home = PathBuf::from(std::env::var_os("HOME").expect("HOME is set"));
+        home.join(".cache/ottla/kafka-4.3.1/libs")
+    });
+    assert!(libs.is_dir(), "Kafka's tools are not in {}; `cargo xtask tools` fetches them", libs.display());
+    let mut command = Command::new("java");
+    // A tool lives for a second: the time goes into starting up, so the quick compiler alone is the faster one.
+    command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp"]);
+    command.arg(libs.join("*")).arg(class).args(arguments);
+    command
+}
+
+/// Runs it to its end.
+#[track_caller]
+pub fn kafka(class: &str, arguments: &[&str]) -> Finished {
+    run(&mut command(class, arguments))
+}
+
+/// Runs it to its end with something to read.
+#[track_caller]
+pub fn kafka_with_input(class: &str, arguments: &[&str], input: &str) -> Finished {
+    run_with_input(&mut command(class, arguments), input)
+}
