@@ -29,7 +29,9 @@ pub fn command(class: &str, arguments: &[&str]) -> Command {
     assert!(libs.is_dir(), "Kafka's tools are not in {}; `cargo xtask tools` fetches them", libs.display());
     let mut command = Command::new("java");
     // A tool lives for a second: the time goes into starting up, so the quick compiler alone is the faster one.
-    command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp"]);
+    command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
+    // Errors are logged with the exception's name, which is the error code's; the tools print the message only.
+    command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp"]);
     command.arg(libs.join("*")).arg(class).args(arguments);
     command
 }
