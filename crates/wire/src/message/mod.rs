@@ -1,0 +1,31 @@
+//! Requests and responses, one file per API.
+//!
+//! The structs are Kafka's schemas: names are Kafka's (fields in snake_case), order is the order on the wire, and
+//! `Default` gives the schema's defaults. Each file opens with what changed from version to version. Versions are
+//! those of Kafka 4.3, and of those that Kafka 4 dropped all whose meaning needs no old message format: clients that
+//! broke on Kafka 4 (`sarama` up to 1.38 with its defaults, for one) go on working. Versions that Kafka marks as
+//! unstable are left out.
+//!
+//! Strings and bytes borrow: from the frame in requests, from the frame or the answering broker's state in responses
+//! (`Cow`). Types are those of the wire; identifiers become newtypes where a handler takes them in. Error codes are
+//! `i16` for [`ErrorCode::from_i16`](crate::ErrorCode::from_i16). A `throttle_time_ms` says in all responses how long
+//! a quota held the client back, in milliseconds; 0: not at all.
+
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_topic_partitions;
+pub mod fetch;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod list_partition_reassignments;
+pub mod metadata;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+
+#[cfg(test)]
+mod tests;
