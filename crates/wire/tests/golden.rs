@@ -1,0 +1,224 @@
+//! Every message in every version, held against Kafka's own classes: what they wrote must decode to what they say it
+//! means (their JSON), and encode to the same bytes.
+
+mod support;
+
+use ottla_wire::message::*;
+use ottla_wire::{ApiKey, ErrorCode, Message, Reader, Request, RequestHeader, ResponseHeader, Writer};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use support::{from_hex, golden, to_hex};
+
+/// A message of the crate, as the test needs it.
+struct Subject {
+    name: String,
+    versions: RangeInclusive<i16>,
+    check: fn(&[u8], i16, &serde_json::Value) -> Result<(), String>,
+}
+
+/// Decodes, compares, encodes, compares.
+macro_rules! check {
+    ($message:ty) => {
+        |bytes, version, json| {
+            let mut reader = Reader::new(bytes);
+            let message = <$message as Message>::decode(&mut reader, version).map_err(|e| format!("does not decode: {e}"))?;
+            if reader.remaining() != 0 {
+                return Err(format!("{} bytes were not read", reader.remaining()));
+            }
+            let ours = message.to_json(version);
+            if ours != *json {
+                return Err(format!("reads as\n  {ours}\nbut Kafka says\n  {json}"));
+            }
+            let mut writer = Writer::new();
+            message.encode(&mut writer, version).map_err(|e| format!("does not encode: {e}"))?;
+            let encoded = writer.into_parts();
+            if encoded.buf != bytes {
+                return Err(format!("encodes to\n  {}\nbut Kafka writes\n  {}", to_hex(&encoded.buf), to_hex(bytes)));
+            }
+            Ok(())
+        }
+    };
+}
+
+macro_rules! subjects {
+    ($($module:ident::$request:ident => $response:ty;)*) => {
+        vec![$(
+            Subject {
+                name: format!("{}Request", <$module::$request as Request>::NAME),
+                versions: <$module::$request as Message>::VERSIONS,
+                check: check!($module::$request),
+            },
+            Subject {
+                name: format!("{}Response", <$module::$request as Request>::NAME),
+                versions: <$response as Message>::VERSIONS,
+                check: check!($response),
+            },
+        )*]
+    };
+}
+
+fn subjects() -> Vec<Subject> {
+    subjects! {
+        api_versions::ApiVersionsRequest => api_versions::ApiVersionsResponse;
+        create_partitions::CreatePartitionsRequest => create_partitions::CreatePartitionsResponse;
+        create_topics::CreateTopicsRequest => create_topics::CreateTopicsResponse;
+        delete_topics::DeleteTopicsRequest => delete_topics::DeleteTopicsResponse;
+        describe_cluster::DescribeClusterRequest => describe_cluster::DescribeClusterResponse;
+        describe_configs::DescribeConfigsRequest => describe_configs::DescribeConfigsResponse;
+        describe_topic_partitions::DescribeTopicPartitionsRequest => describe_topic_partitions::DescribeTopicPartitionsResponse;
+        fetch::FetchRequest => fetch::FetchResponse;
+        incremental_alter_configs::IncrementalAlterConfigsRequest => incremental_alter_configs::IncrementalAlterConfigsResponse;
+        init_producer_id::InitProducerIdRequest => init_producer_id::InitProducerIdResponse;
+        list_offsets::ListOffsetsRequest => list_offsets::ListOffsetsResponse;
+        list_partition_reassignments::ListPartitionReassignmentsRequest => list_partition_reassignments::ListPartitionReassignmentsResponse;
+        metadata::MetadataRequest => metadata::MetadataResponse;
+        offset_for_leader_epoch::OffsetForLeaderEpochRequest => offset_for_leader_epoch::OffsetForLeaderEpochResponse;
+        produce::ProduceRequest => produce::ProduceResponse;
+    }
+}
+
+/// One instance of a message, by Kafka's classes.
+struct Line<'a> {
+    message: &'a str,
+    version: i16,
+    case: &'a str,
+    bytes: Vec<u8>,
+    json: serde_json::Value,
+}
+
+fn lines(file: &str) -> Vec<Line<'_>> {
+    file.lines()
+        .map(|line| {
+            let mut columns = line.split('\t');
+            let mut column = || columns.next().unwrap_or_else(|| panic!("a column is missing in {line}"));
+            Line {
+                message: column(),
+                version: column().parse().unwrap(),
+                case: column(),
+                bytes: from_hex(column()),
+                json: serde_json::from_str(column()).unwrap(),
+            }
+        })
+        .collect()
+}
+
+fn message_files() -> [String; 2] {
+    [golden("messages.txt"), golden("messages-dropped.txt")]
+}
+
+#[test]
+fn messages_read_and_write_as_by_kafkas_classes() {
+    let subjects = subjects();
+    let mut failures = Vec::new();
+    let mut checked = 0;
+    for file in &message_files() {
+        for line in lines(file) {
+            let checked_line = match subjects.iter().find(|subject| subject.name == line.message) {
+                Some(subject) => (subject.check)(&line.bytes, line.version, &line.json),
+                None => Err("this crate has no such message".to_owned()),
+            };
+            checked += 1;
+            if let Err(why) = checked_line {
+                failures.push(format!("{} version {}, case {}: {why}", line.message, line.version, line.case));
+            }
+        }
+    }
+    assert!(checked > 1000, "the files hold only {checked} messages");
+    assert!(failures.is_empty(), "{} of {checked}:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A version that was added without bytes to hold it against would go untested; one of Kafka's that is missing here
+/// would not be noticed.
+#[test]
+fn every_version_of_every_message_is_in_the_files_and_the_other_way_round() {
+    let files = message_files();
+    let written: BTreeSet<(String, i16)> =
+        files.iter().flat_map(|file| lines(file)).map(|line| (line.message.to_owned(), line.version)).collect();
+    let implemented: BTreeSet<(String, i16)> =
+        subjects().iter().flat_map(|subject| subject.versions.clone().map(|version| (subject.name.clone(), version))).collect();
+    assert_eq!(written.difference(&implemented).collect::<Vec<_>>(), Vec::<&(String, i16)>::new(), "missing in the crate");
+    assert_eq!(implemented.difference(&written).collect::<Vec<_>>(), Vec::<&(String, i16)>::new(), "missing in the files");
+}
+
+/// The list above is by hand: this holds it against the files of the crate.
+#[test]
+fn every_message_of_the_crate_is_held_against_kafka() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/message");
+    let modules: BTreeSet<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().replace('_', ""))
+        .filter(|stem| !matches!(stem.as_str(), "mod" | "tests"))
+        .collect();
+    let tested: BTreeSet<String> =
+        subjects().iter().filter_map(|subject| subject.name.strip_suffix("Request").map(str::to_lowercase)).collect();
+    assert_eq!(tested, modules);
+}
+
+/// What Kafka wrote, cut at every place: an error, never a panic.
+#[test]
+fn messages_that_are_cut_short_do_not_decode() {
+    let subjects = subjects();
+    for file in &message_files() {
+        for line in lines(file) {
+            let subject = subjects.iter().find(|subject| subject.name == line.message).unwrap();
+            for len in 0..line.bytes.len() {
+                let cut = line.bytes.get(..len).unwrap();
+                assert!((subject.check)(cut, line.version, &line.json).is_err(), "{} {} {len}", line.message, line.version);
+            }
+        }
+    }
+}
+
+#[test]
+fn headers_are_those_of_kafka_for_every_api_and_version() {
+    let file = golden("headers.txt");
+    let mut apis = BTreeSet::new();
+    for line in file.lines() {
+        let columns: Vec<&str> = line.split(' ').collect();
+        let [key, name, version, correlation_id, client_id, request, response] = columns[..] else { panic!("columns of {line}") };
+        let (key, version, correlation_id): (i16, i16, i32) =
+            (key.parse().unwrap(), version.parse().unwrap(), correlation_id.parse().unwrap());
+        let client_id = match client_id {
+            "-" => None,
+            "''" => Some(String::new()),
+            hex => Some(String::from_utf8(from_hex(hex)).unwrap()),
+        };
+        let api = ApiKey::from_i16(key).unwrap_or_else(|| panic!("no API {key}"));
+        assert_eq!(api.name(), name);
+        apis.insert(key);
+
+        let request = from_hex(request);
+        let expected = RequestHeader { api_key: key, api_version: version, correlation_id, client_id: client_id.as_deref() };
+        let mut reader = Reader::new(&request);
+        assert_eq!(RequestHeader::decode(&mut reader).unwrap(), expected, "{name} {version}");
+        assert_eq!(reader.remaining(), 0, "{name} {version}");
+        let mut writer = Writer::new();
+        expected.encode(&mut writer).unwrap();
+        assert_eq!(writer.into_parts().buf, request, "{name} {version}");
+
+        let response = from_hex(response);
+        let expected = ResponseHeader { correlation_id };
+        let mut reader = Reader::new(&response);
+        assert_eq!(ResponseHeader::decode(&mut reader, api, version).unwrap(), expected, "{name} {version}");
+        assert_eq!(reader.remaining(), 0, "{name} {version}");
+        let mut writer = Writer::new();
+        expected.encode(&mut writer, api, version).unwrap();
+        assert_eq!(writer.into_parts().buf, response, "{name} {version}");
+    }
+    assert!(apis.len() > 80, "only {} APIs", apis.len());
+}
+
+#[test]
+fn error_codes_are_those_of_kafka() {
+    let file = golden("errors.txt");
+    let kafka: Vec<(i16, &str, bool)> = file
+        .lines()
+        .map(|line| {
+            let columns: Vec<&str> = line.split(' ').collect();
+            let [code, name, retriable] = columns[..] else { panic!("columns of {line}") };
+            (code.parse().unwrap(), name, retriable == "true")
+        })
+        .collect();
+    let ours: Vec<(i16, &str, bool)> = ErrorCode::ALL.iter().map(|code| (code.as_i16(), code.name(), code.retriable())).collect();
+    assert_eq!(ours, kafka);
+}
