@@ -1,1 +1,33 @@
-//! skeleton
+//! The native Kafka client: asynchronous, on tokio, without C.
+//!
+//! | type | does |
+//! |---|---|
+//! | [`Client`] | knows the cluster and holds the connections; the others are made from one |
+//! | [`Producer`] | sends records: batches, linger, acks, codecs, order-keeping repeats, idempotence |
+//! | [`Consumer`] | reads assigned partitions from any offset or time |
+//! | [`Admin`] | makes, describes, changes and deletes topics and their configs |
+//!
+//! Settings have Kafka's property names, as methods ([`ProducerConfig::linger_ms`]) and as text
+//! ([`ProducerConfig::set`]). All errors are one type, [`ClientError`], that says what, with which value, and whether
+//! another try can help.
+//!
+//! Owns nothing of a broker: it depends on the protocol only, and works with any Kafka cluster.
+
+mod backoff;
+mod client;
+mod config;
+mod connection;
+mod error;
+mod metadata;
+mod producer;
+
+pub use client::Client;
+pub use config::{ClientConfig, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig};
+pub use error::ClientError;
+pub use metadata::{BrokerInfo, PartitionInfo};
+pub use ottla_model::{Acks, NodeId, Offset, PartitionId, TimestampMs, TopicName, TopicPartition};
+pub use ottla_wire::batch::Header;
+pub use ottla_wire::compress::Compression;
+pub use ottla_wire::error::ErrorCode;
+pub use producer::partitioner::{murmur2, partition_for_key};
+pub use producer::{Delivery, Producer, Record, RecordMetadata};
