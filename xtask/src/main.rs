@@ -3,6 +3,7 @@
 //! Owns the order in which the project is checked, and the tools those checks need. Never holds a test of its own:
 //! what is tested lives in the crates, and this only runs it.
 
+mod golden;
 mod run;
 mod summary;
 mod test;

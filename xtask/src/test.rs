@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::run;
 use crate::summary::{Outcome, Summary};
-use crate::{tidy, tools};
+use crate::{golden, tidy, tools};
 
 /// How much to check.
 #[derive(Clone, Copy, PartialEq)]
@@ -75,7 +75,7 @@ fn other_languages(summary: &mut Summary) {
     let kafka_libs = java.clone().and_then(|()| tools::kafka_libs());
     let go = tools::go();
     summary.stage("golden bytes", || match &java {
-        Ok(()) => golden_bytes().into(),
+        Ok(()) => golden::check().into(),
         Err(why) => missing(why),
     });
     summary.stage("kafka clients", || match &kafka_libs {
@@ -101,10 +101,6 @@ fn interop_tests(files: &[&str]) -> Command {
     }
     arguments.extend(["--no-fail-fast", "--", "--ignored"]);
     run::cargo(&arguments)
-}
-
-fn golden_bytes() -> Result<(), String> {
-    Ok(())
 }
 
 /// A tool that cannot be had: CI exists to run everything, a developer's machine may be without.

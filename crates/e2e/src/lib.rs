@@ -4,6 +4,7 @@
 //! what no client would. Never reaches into the broker: what is tested here is seen from outside, as a user sees it.
 //! It is a library for this crate's tests and ships in nothing, so it panics where a test should fail.
 
+pub mod calls;
 pub mod java;
 pub mod namespace;
 pub mod node;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::DEADLINE;
+use crate::calls::Caller;
 use crate::ports::Port;
 use crate::process::{Finished, left, ottla, run, run_with_input, signal};
 use crate::raw::Connection;
@@ -230,6 +231,12 @@ impl Node {
     #[track_caller]
     pub fn connect(&self) -> Connection {
         Connection::open(self.socket_address()).unwrap_or_else(|error| panic!("cannot connect to {}: {error}", self.address()))
+    }
+
+    /// Typed requests to it, over a connection of their own.
+    #[track_caller]
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.connect())
     }
 
     /// Fails the test unless it still answers a new connection.
