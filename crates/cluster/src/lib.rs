@@ -1,1 +1,8 @@
-//! skeleton
+//! Pure state machines of a cluster: the metadata image with its records, and the controller that writes them.
+//!
+//! *Invariant:* nothing here does I/O, reads a clock, draws a random number or is async. What a function needs of those it is
+//! given, and what it wants done it returns.
+
+pub mod controller;
+pub mod features;
+pub mod metadata;

@@ -1,0 +1,27 @@
+//! Feature levels (KIP-584): which this version knows, and which a new cluster is finalized at.
+
+/// One feature, with the levels this version supports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// Lowest supported level.
+    pub level_min: i16,
+    /// Highest supported level.
+    pub level_max: i16,
+}
+
+/// Kafka's `metadata.version`: which records and requests the brokers of a cluster may use.
+pub const METADATA_VERSION: &str = "metadata.version";
+
+/// Every feature whose function is there, with the levels of Kafka 4.3 (`metadata.version` 7 is 3.3-IV3, 30 is 4.3-IV0).
+///
+/// ApiVersions tells clients of these; a new cluster is finalized at the highest level of each. `group.version` (KIP-848),
+/// `transaction.version` (KIP-890) and `share.version` (KIP-932) join the list with the coordinators that give them meaning: a
+/// client that saw them finalized would use what is not there.
+pub const SUPPORTED: &[Feature] = &[Feature { name: METADATA_VERSION, level_min: 7, level_max: 30 }];
+
+/// The feature of this name.
+pub fn supported(name: &str) -> Option<&'static Feature> {
+    SUPPORTED.iter().find(|feature| feature.name == name)
+}
