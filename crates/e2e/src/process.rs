@@ -195,7 +195,7 @@ pub fn ottla(arguments: &[&str]) -> Command {
 }
 
 /// The binary: `OTTLA_BIN`, else the one that cargo builds beside these tests, in their profile.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("OTTLA_BIN") {
