@@ -200,7 +200,7 @@ fn read_tags(schema: &Struct, lifetime: &Lifetime) -> TokenStream {
             quote! {
                 #tag #guard => {
                     #ident = <#ty as ::ottla_wire::codec::Wire<#lifetime>>::read(&mut value, v).in_field(#name)?;
-                    value.finish_tagged(#tag).in_field(#name)?;
+                    r.end_tagged(#tag, value).in_field(#name)?;
                 }
             }
         })

@@ -40,9 +40,12 @@ pub fn frame_len(bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> 
     Ok(Some(length))
 }
 
-/// Splits the first whole frame off `bytes`: its content, and what follows. `None` while it is not all there.
+/// The content of a frame, and the bytes that follow it.
+pub type FrameAndRest<'a> = (&'a [u8], &'a [u8]);
+
+/// Splits the first whole frame off `bytes`. `None` while it is not all there.
 #[inline]
-pub fn split_frame(bytes: &[u8], max: usize) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+pub fn split_frame(bytes: &[u8], max: usize) -> Result<Option<FrameAndRest<'_>>, FrameError> {
     let Some(length) = frame_len(bytes, max)? else { return Ok(None) };
     let Some((_, after_prefix)) = bytes.split_at_checked(FRAME_PREFIX_LEN) else { return Ok(None) };
     Ok(after_prefix.split_at_checked(length))

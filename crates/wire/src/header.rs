@@ -99,3 +99,82 @@ impl ResponseHeader {
         api.is_flexible(api_version) && api != ApiKey::ApiVersions
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DecodeErrorKind;
+
+    fn request_header(api: ApiKey, api_version: i16) -> RequestHeader<'static> {
+        RequestHeader { api_key: api.as_i16(), api_version, correlation_id: 7, client_id: Some("c") }
+    }
+
+    #[test]
+    fn requests_of_flexible_versions_have_tagged_fields_in_their_header() {
+        for api in ApiKey::ALL {
+            let flexible = api.flexible_since();
+            for api_version in [0, flexible.saturating_sub(1), flexible] {
+                let header = request_header(*api, api_version);
+                let mut w = Writer::new();
+                header.encode(&mut w).unwrap();
+                let bytes = w.into_parts().buf;
+                let expected_len = 8 + 3 + usize::from(api.is_flexible(api_version));
+                assert_eq!(bytes.len(), expected_len, "{api} {api_version}");
+                let mut r = Reader::new(&bytes);
+                assert_eq!(RequestHeader::decode(&mut r), Ok(header));
+                r.finish().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_is_laid_out_as_kafkas() {
+        let mut w = Writer::new();
+        RequestHeader { client_id: None, ..request_header(ApiKey::Metadata, 12) }.encode(&mut w).unwrap();
+        assert_eq!(w.into_parts().buf, [0, 3, 0, 12, 0, 0, 0, 7, 255, 255, 0]);
+        let with_unknown_tag = [0, 3, 0, 12, 0, 0, 0, 7, 0, 1, b'c', 1, 5, 2, 9, 9, 42];
+        let mut r = Reader::new(&with_unknown_tag);
+        assert_eq!(RequestHeader::decode(&mut r), Ok(request_header(ApiKey::Metadata, 12)));
+        assert_eq!(r.rest(), [42]);
+    }
+
+    #[test]
+    fn the_header_of_an_unknown_api_is_read_as_far_as_all_agree() {
+        let bytes = [0x7f, 0xff, 0, 3, 0, 0, 0, 7, 0, 1, b'c', 1, 2, 3];
+        let mut r = Reader::new(&bytes);
+        let header = RequestHeader::decode(&mut r).unwrap();
+        assert_eq!((header.api(), header.api_key, header.api_version, header.client_id), (None, 0x7fff, 3, Some("c")));
+        assert_eq!(r.remaining(), 3);
+    }
+
+    #[test]
+    fn broken_headers_name_the_field() {
+        for (bytes, message) in [
+            (&[0][..], "RequestHeader.api_key: 2 bytes needed, 1 remain"),
+            (&[0, 3, 0, 12, 0, 0], "RequestHeader.correlation_id: 4 bytes needed, 2 remain"),
+            (&[0, 3, 0, 12, 0, 0, 0, 7, 0x7f, 0xff], "RequestHeader.client_id: 32767 bytes needed, 0 remain"),
+            (&[0, 3, 0, 12, 0, 0, 0, 7, 255, 255], "RequestHeader.tagged_fields: 1 bytes needed, 0 remain"),
+        ] {
+            assert_eq!(RequestHeader::decode(&mut Reader::new(bytes)).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn responses_of_flexible_versions_have_tagged_fields_in_their_header_but_for_api_versions() {
+        let header = ResponseHeader { correlation_id: 7 };
+        for api in ApiKey::ALL {
+            for api_version in [0, api.flexible_since()] {
+                let mut w = Writer::new();
+                header.encode(&mut w, *api, api_version).unwrap();
+                let bytes = w.into_parts().buf;
+                let tagged = api.is_flexible(api_version) && *api != ApiKey::ApiVersions;
+                assert_eq!(bytes, if tagged { vec![0, 0, 0, 7, 0] } else { vec![0, 0, 0, 7] }, "{api} {api_version}");
+                let mut r = Reader::new(&bytes);
+                assert_eq!(ResponseHeader::decode(&mut r, *api, api_version), Ok(header));
+                r.finish().unwrap();
+            }
+        }
+        let cut = ResponseHeader::decode(&mut Reader::new(&[0, 0, 0]), ApiKey::Fetch, 4).unwrap_err();
+        assert_eq!(cut.kind, DecodeErrorKind::UnexpectedEnd { needed: 4, remaining: 3 });
+    }
+}

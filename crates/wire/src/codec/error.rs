@@ -31,6 +31,16 @@ pub enum DecodeErrorKind {
         /// Bytes left after the count.
         remaining: usize,
     },
+    /// An array's elements would take more memory than a frame of this size may. Nothing was allocated for it.
+    #[error("an array of {count} elements needs {needed} bytes of memory, a frame of this size has {left} left")]
+    MemoryExceeded {
+        /// Announced number of elements.
+        count: usize,
+        /// Bytes of memory they need.
+        needed: usize,
+        /// Bytes of memory the frame may still use.
+        left: usize,
+    },
     /// A string longer than the protocol's 32,767 bytes.
     #[error("a string of {length} bytes is longer than the protocol allows")]
     StringTooLong {
