@@ -48,6 +48,10 @@ impl Version {
 }
 
 /// Something that stands in a message: a primitive, an array, a struct. Derived for structs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand in a Kafka message",
+    note = "fields are numbers, `bool`, `Uuid`, `&str`, `Cow<str>`, `&[u8]`, `Records`, structs that derive `Wire`, and `Vec` and `Option` of these"
+)]
 pub trait Wire<'a>: Sized {
     /// The least bytes a value can take in this version: what an array's count is checked against.
     fn min_len(v: Version) -> usize;
@@ -64,6 +68,10 @@ pub trait Wire<'a>: Sized {
 }
 
 /// Something that has a form for null, and so can stand in an `Option`. Derived for structs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no form for null in a Kafka message",
+    note = "strings, bytes, arrays and structs can be null; numbers, `bool` and `Uuid` cannot"
+)]
 pub trait Nullable<'a>: Wire<'a> {
     /// The least bytes that a value or null can take.
     fn min_len_nullable(v: Version) -> usize;

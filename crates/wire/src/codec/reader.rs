@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
     pub fn get_nullable_array<T: Wire<'a>>(&mut self, v: Version) -> Result<Option<Vec<T>>, DecodeError> {
         let Some(count) = self.get_len_or_null(v)? else { return Ok(None) };
         let remaining = self.remaining();
-        if count > remaining / T::min_len(v).max(1) {
+        if count.saturating_mul(T::min_len(v).max(1)) > remaining {
             return Err(DecodeErrorKind::CountExceedsBytes { count, remaining }.into());
         }
         let needed = count.saturating_mul(size_of::<T>());
