@@ -1,0 +1,493 @@
+//! What a crash left, made a log again.
+//!
+//! Below the recovery point everything was synced, the indexes of closed segments with it. From there on batches are held
+//! against their CRC one by one, and at the first that does not hold (or does not follow the one before without a gap) the log
+//! is cut: all that was acknowledged as durable lies before. Indexes are made anew for the segments gone through. Leader
+//! epochs come from their file and the batches; producer state from the newest sound snapshot and the headers after it.
+//!
+//! Where a segment is begun to be read: at the newest producer snapshot below the recovery point, since the sync that wrote it
+//! had the indexes up to there on stable storage too; without one, at the segment's start. Between there and the recovery point
+//! only headers are read.
+
+use std::io;
+use std::sync::Arc;
+
+use ottla_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use ottla_wire::batch::{BatchView, HEADER_LEN};
+
+use super::PartitionLog;
+use super::append::marker_of;
+use super::open::{Found, Recovery};
+use crate::disk::{DiskFile, OpenMode};
+use crate::error::{AppendError, IoContext, IoFailure, LogError, ReadError};
+use crate::header::BatchHeader;
+use crate::index::{self, Entry, OffsetEntry, TimeEntry};
+use crate::producer_state::{ProducerBatch, ProducerState};
+use crate::scan::{BatchScan, HeaderScan, Placed, Step, WholeStep};
+use crate::segment::{FileKind, PendingIndex, Place, Tail};
+use crate::txn_index::AbortedTxn;
+
+/// Bytes looked through at once for what follows a damaged place.
+const SEARCH_WINDOW_BYTES: usize = 1 << 20;
+
+/// Where a log was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// Base offset of the segment.
+    pub segment: Offset,
+    /// Where in its `.log`.
+    pub position: u32,
+    /// Bytes that were dropped from there to the segment's end.
+    pub bytes: u32,
+    /// What did not hold.
+    pub reason: String,
+}
+
+/// A walk that ended early.
+struct Stop {
+    position: u32,
+    reason: String,
+}
+
+impl PartitionLog {
+    /// After a clean stop: finds the log end from the last index entry on. `false`: the files are not what a clean stop leaves.
+    pub(super) fn open_clean_tail(&mut self) -> Result<bool, LogError> {
+        let at = self.segments.len() - 1;
+        let offsets: PendingIndex<OffsetEntry> = self.index_as_found(at, FileKind::OffsetIndex)?;
+        let times: PendingIndex<TimeEntry> = self.index_as_found(at, FileKind::TimeIndex)?;
+        let segment = &self.segments[at];
+        let start = offsets.last.map_or(0, |e| e.position);
+        if start > segment.size {
+            return Ok(false);
+        }
+        let mut tail = Tail::empty(segment.base, self.tail.created, self.tail.jitter_ms);
+        (tail.offsets, tail.times) = (offsets, times);
+        tail.largest = tail.times.last.unwrap_or(tail.largest);
+        tail.first_timestamp = self.first_timestamp(at)?;
+        self.tail = tail;
+        let stop = self.walk_headers(at, start, None)?;
+        Ok(stop.is_none())
+    }
+
+    /// After anything else: all from the recovery point on is checked.
+    pub(super) fn recover(&mut self, recovery_point: Offset, found: &Found, recovery: &mut Recovery) -> Result<(), LogError> {
+        let first = self.segment_of(recovery_point).unwrap_or(0);
+        let mut at = first;
+        loop {
+            let stop = self.recover_segment(at, recovery_point, found, recovery)?;
+            let end = self.tail.next_offset;
+            if let Some(Stop { position, reason }) = stop {
+                self.refuse_to_cut_sound_data(at, position, end, recovery_point, &reason)?;
+                let segment = &mut self.segments[at];
+                let torn = TornTail { segment: segment.base, position, bytes: segment.size - position, reason };
+                let file = segment.file(Place { disk: &*self.disk, dir: &self.dir }, FileKind::Log)?;
+                file.truncate(u64::from(position)).doing("cut", &FileKind::Log.path(&self.dir, segment.base))?;
+                segment.size = position;
+                recovery.torn = Some(torn);
+                recovery.segments_removed += self.remove_segments_from(at + 1)?;
+                break;
+            }
+            match self.segments.get(at + 1) {
+                None => break,
+                // The end of this segment never reached the disk, though all it has is sound.
+                Some(next) if next.base != end => {
+                    recovery.segments_removed += self.remove_segments_from(at + 1)?;
+                    break;
+                }
+                Some(_) => at += 1,
+            }
+        }
+        self.rebuild_missing_indexes(found, recovery)?;
+        self.mark_recovered(first, recovery_point);
+        Ok(())
+    }
+
+    /// Below the recovery point everything was synced, so what does not hold there is not torn but damaged. If sound batches
+    /// follow it, they are not thrown away with it.
+    fn refuse_to_cut_sound_data(
+        &self,
+        at: usize,
+        position: u32,
+        end: Offset,
+        recovery_point: Offset,
+        reason: &str,
+    ) -> Result<(), LogError> {
+        if end >= recovery_point {
+            return Ok(());
+        }
+        let path = FileKind::Log.path(&self.dir, self.segments[at].base);
+        let later_segment = self.segments[at + 1..].iter().any(|s| s.size > 0 && s.base < recovery_point);
+        if !later_segment && !self.sound_batch_after(at, position, end, recovery_point)? {
+            return Ok(());
+        }
+        let reason =
+            format!("at position {position}, offset {end}: {reason}; sound batches follow, which were synced (up to {recovery_point})");
+        Err(LogError::BadFile { path, reason })
+    }
+
+    /// Whether, somewhere behind `position`, a batch begins that holds and has offsets in `end..recovery_point`. Looks at every
+    /// byte, as after a damaged length nothing says where the next batch is.
+    fn sound_batch_after(&self, at: usize, position: u32, end: Offset, recovery_point: Offset) -> Result<bool, LogError> {
+        let size = self.segments[at].size;
+        let file = self.segments[at].file(self.place(), FileKind::Log)?;
+        let mut window = vec![0; SEARCH_WINDOW_BYTES];
+        let mut from = position + 1;
+        while from < size {
+            let read = file.read_at(&mut window, u64::from(from)).map_err(|e| self.read_failure(at, e))?;
+            let headers = window[..read].windows(HEADER_LEN).enumerate();
+            for (skip, bytes) in headers {
+                let here = from + skip as u32;
+                let Some(header) = bytes.first_chunk().and_then(|b| BatchHeader::parse(b, u64::from(size.saturating_sub(here))).ok())
+                else {
+                    continue;
+                };
+                if header.base_offset < end || header.base_offset >= recovery_point {
+                    continue;
+                }
+                if let WholeStep::Batch(..) = BatchScan::new(&*file, here, size).next().map_err(|e| self.read_failure(at, e))? {
+                    return Ok(true);
+                }
+            }
+            from = from.saturating_add(read.saturating_sub(HEADER_LEN - 1).max(1) as u32);
+        }
+        Ok(false)
+    }
+
+    /// Goes through one segment, makes its indexes anew and leaves its end in `tail`.
+    fn recover_segment(
+        &mut self,
+        at: usize,
+        recovery_point: Offset,
+        found: &Found,
+        recovery: &mut Recovery,
+    ) -> Result<Option<Stop>, LogError> {
+        let segment = &self.segments[at];
+        let (base, size) = (segment.base, segment.size);
+        // Index entries at or below this offset were on stable storage before the recovery point passed it.
+        let anchor = found.snapshots.range(base..=recovery_point.max(base)).next_back().copied();
+        let anchor = anchor.filter(|s| *s > base && self.read_snapshot(*s).is_ok_and(|s| s.is_some()));
+        let (mut offsets, mut times) = (Vec::new(), Vec::new());
+        if let Some(anchor) = anchor {
+            let limit = segment.relative(anchor);
+            offsets = self.sound_entries::<OffsetEntry>(base, FileKind::OffsetIndex, |e| e.relative < limit && e.position < size)?;
+            times = self.sound_entries::<TimeEntry>(base, FileKind::TimeIndex, |e| e.relative < limit)?;
+        }
+        let start = offsets.last().map_or(0, |e| e.position);
+        let mut tail = Tail::empty(base, self.tail.created, self.jitter_ms(base, self.tail.created));
+        tail.largest = times.last().copied().unwrap_or(tail.largest);
+        tail.first_timestamp = if start > 0 { self.first_timestamp(at)? } else { None };
+        tail.next_offset = base;
+        tail.offsets = PendingIndex::new(offsets.len() as u32, offsets.last().copied());
+        tail.times = PendingIndex::new(times.len() as u32, times.last().copied());
+        // What stands behind is made anew, and must not be found behind it.
+        for (kind, len) in [(FileKind::OffsetIndex, offsets.len() * OffsetEntry::LEN), (FileKind::TimeIndex, times.len() * TimeEntry::LEN)]
+        {
+            let file = segment.file(self.place(), kind)?;
+            file.truncate(len as u64).doing("cut", &kind.path(&self.dir, base))?;
+        }
+        recovery.indexes_rebuilt += 1;
+        self.tail = tail;
+
+        if let Some(stop) = self.walk_headers(at, start, Some(recovery_point))? {
+            self.close_indexes_of(at)?;
+            return Ok(Some(stop));
+        }
+        let from = self.position_reached(at, start, recovery_point)?;
+        let stop = self.check_batches(at, from, recovery)?;
+        self.close_indexes_of(at)?;
+        Ok(stop)
+    }
+
+    /// Position of the first batch of a segment that reaches up to `offset` or beyond, known to be walkable up to there.
+    fn position_reached(&self, at: usize, start: u32, offset: Offset) -> Result<u32, LogError> {
+        if offset <= self.segments[at].base {
+            return Ok(0);
+        }
+        let file = self.segments[at].file(self.place(), FileKind::Log)?;
+        let mut scan = HeaderScan::new(&*file, start, self.segments[at].size);
+        let mut position = start;
+        while let Step::Batch(placed) = scan.next().map_err(|e| self.read_failure(at, e))? {
+            if placed.header.next_offset() > offset {
+                return Ok(placed.position);
+            }
+            position = placed.end();
+        }
+        Ok(position)
+    }
+
+    /// Reads headers from `start` on, up to the batch that reaches beyond `upto` (`None`: all), into `tail`, indexes and epochs.
+    fn walk_headers(&mut self, at: usize, start: u32, upto: Option<Offset>) -> Result<Option<Stop>, LogError> {
+        let file = self.segments[at].file(self.place(), FileKind::Log)?;
+        let mut scan = HeaderScan::new(&*file, start, self.segments[at].size);
+        let mut expected = None;
+        loop {
+            match scan.next().map_err(|e| self.read_failure(at, e))? {
+                Step::End => return Ok(None),
+                Step::Bad { position, why } => {
+                    // Beyond what was synced it is for the check by CRC to say where the log ends.
+                    let reason = why.to_string();
+                    return Ok(Some(Stop { position, reason }).filter(|_| upto.is_none_or(|p| self.tail.next_offset < p)));
+                }
+                Step::Batch(placed) => {
+                    if upto.is_some_and(|upto| placed.header.next_offset() > upto) {
+                        return Ok(None);
+                    }
+                    let low = expected.unwrap_or(self.segments[at].base);
+                    if placed.header.base_offset < low {
+                        let reason = format!("base offset {} where at least {low} was expected", placed.header.base_offset);
+                        return Ok(Some(Stop { position: placed.position, reason }));
+                    }
+                    expected = Some(placed.header.next_offset());
+                    self.take_in(at, &placed)?;
+                }
+            }
+        }
+    }
+
+    /// Checks whole batches from `start` on.
+    fn check_batches(&mut self, at: usize, start: u32, recovery: &mut Recovery) -> Result<Option<Stop>, LogError> {
+        let file = self.segments[at].file(self.place(), FileKind::Log)?;
+        let mut scan = BatchScan::new(&*file, start, self.segments[at].size);
+        loop {
+            let placed = match scan.next().map_err(|e| self.read_failure(at, e))? {
+                WholeStep::End => return Ok(None),
+                WholeStep::Bad { position, reason } => return Ok(Some(Stop { position, reason })),
+                WholeStep::Batch(placed) => placed,
+            };
+            // Compaction leaves gaps, but never beyond what was synced long ago.
+            if placed.header.base_offset != self.tail.next_offset {
+                let reason = format!("base offset {} where {} was expected", placed.header.base_offset, self.tail.next_offset);
+                return Ok(Some(Stop { position: placed.position, reason }));
+            }
+            recovery.bytes_checked += u64::from(placed.header.bytes);
+            self.take_in(at, &placed)?;
+        }
+    }
+
+    fn take_in(&mut self, at: usize, placed: &Placed) -> Result<(), LogError> {
+        let segment = &self.segments[at];
+        let header = &placed.header;
+        self.tail.note_batch(
+            segment,
+            self.config.index_interval_bytes,
+            placed.position,
+            header.bytes,
+            header.last_offset(),
+            header.max_timestamp,
+        );
+        if self.tail.wants_flush() {
+            self.tail.flush_indexes(Place { disk: &*self.disk, dir: &self.dir }, segment)?;
+        }
+        if header.leader_epoch > self.epochs.latest().unwrap_or(LeaderEpoch::NONE) {
+            self.assign_epoch(header.leader_epoch, header.base_offset);
+        }
+        Ok(())
+    }
+
+    /// Writes out the indexes of a segment gone through; if it is a closed one, with its last time entry.
+    fn close_indexes_of(&mut self, at: usize) -> Result<(), LogError> {
+        let place = Place { disk: &*self.disk, dir: &self.dir };
+        let segment = &self.segments[at];
+        self.tail.flush_indexes(place, segment)?;
+        if at + 1 < self.segments.len() {
+            self.tail.note_largest();
+            self.tail.flush_indexes(place, segment)?;
+        }
+        Ok(())
+    }
+
+    /// Closed segments whose index files are gone get new ones, by their headers.
+    pub(super) fn rebuild_missing_indexes(&mut self, found: &Found, recovery: &mut Recovery) -> Result<(), LogError> {
+        for at in 0..self.segments.len().saturating_sub(1) {
+            let (base, size) = (self.segments[at].base, self.segments[at].size);
+            if size == 0 || (found.indexes.contains(&base) && found.time_indexes.contains(&base)) {
+                continue;
+            }
+            if self.segments[at].file(self.place(), FileKind::OffsetIndex)?.len().map_err(|e| self.read_failure(at, e))? > 0 {
+                // The recovery has just made it.
+                continue;
+            }
+            let empty = Tail::empty(base, self.tail.created, 0);
+            let kept = std::mem::replace(&mut self.tail, empty);
+            for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
+                self.segments[at].file(self.place(), kind)?.truncate(0).doing("cut", &kind.path(&self.dir, base))?;
+            }
+            let walked = self.walk_headers(at, 0, None).and_then(|_| self.close_indexes_of(at));
+            self.tail = kept;
+            walked?;
+            self.sync.sealed(base);
+            self.sync.folder_changed();
+            recovery.indexes_rebuilt += 1;
+        }
+        Ok(())
+    }
+
+    /// Removes segments that cannot belong to this log, the last first, so that a crash meanwhile leaves no gap.
+    pub(super) fn remove_segments_from(&mut self, at: usize) -> Result<usize, LogError> {
+        let mut removed = 0;
+        while self.segments.len() > at.max(1) {
+            let Some(segment) = self.segments.pop() else { break };
+            segment.close(&*self.disk);
+            self.size_bytes = self.size_bytes.saturating_sub(u64::from(segment.size));
+            for kind in [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TxnIndex] {
+                self.remove_if_there(kind, segment.base)?;
+            }
+            removed += 1;
+        }
+        if removed > 0 {
+            self.sync.folder_changed();
+        }
+        Ok(removed)
+    }
+
+    pub(super) fn remove_if_there(&self, kind: FileKind, base: Offset) -> Result<(), LogError> {
+        let path = kind.path(&self.dir, base);
+        match self.disk.remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IoFailure { doing: "remove", path, source }.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn first_timestamp(&self, at: usize) -> Result<Option<i64>, LogError> {
+        let file = self.segments[at].file(self.place(), FileKind::Log)?;
+        match HeaderScan::new(&*file, 0, self.segments[at].size).next().map_err(|e| self.read_failure(at, e))? {
+            Step::Batch(placed) => Ok(Some(placed.header.max_timestamp)),
+            Step::End | Step::Bad { .. } => Ok(None),
+        }
+    }
+
+    /// An index as it is in its file, without the zeros that Kafka preallocates.
+    fn index_as_found<E: Entry>(&self, at: usize, kind: FileKind) -> Result<PendingIndex<E>, LogError> {
+        let path = kind.path(&self.dir, self.segments[at].base);
+        let file = self.segments[at].file(self.place(), kind)?;
+        let look = |file: &Arc<dyn DiskFile>| -> io::Result<PendingIndex<E>> {
+            let count = index::count_of::<E>(&**file)?;
+            let len = u64::from(count) * E::LEN as u64;
+            if file.len()? > len {
+                file.truncate(len)?;
+            }
+            let last = match count.checked_sub(1) {
+                Some(last) => index::entry_at(&**file, last)?,
+                None => None,
+            };
+            Ok(PendingIndex::new(count, last))
+        };
+        Ok(look(&file).doing("read", &path)?)
+    }
+
+    fn sound_entries<E: Entry>(&self, base: Offset, kind: FileKind, keep: impl Fn(&E) -> bool) -> Result<Vec<E>, LogError> {
+        let path = kind.path(&self.dir, base);
+        match self.disk.read_all(&path) {
+            Ok(bytes) => Ok(index::sound_prefix::<E>(&bytes).into_iter().take_while(keep).collect()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(IoFailure { doing: "read", path, source }.into()),
+        }
+    }
+
+    /// A snapshot; `None` when what is there is not one.
+    fn read_snapshot(&self, at: Offset) -> Result<Option<ProducerState>, LogError> {
+        let path = FileKind::Snapshot.path(&self.dir, at);
+        match self.disk.read_all(&path) {
+            Ok(bytes) => Ok(ProducerState::decode(&bytes).ok()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(IoFailure { doing: "read", path, source }.into()),
+        }
+    }
+
+    /// Producer state: the newest sound snapshot, and what was written since. `mend`: the indexes of aborted transactions may be
+    /// behind, or ahead.
+    pub(super) fn load_producers(&mut self, found: &Found, mend: bool) -> Result<(), LogError> {
+        let end = self.log_end_offset();
+        for beyond in found.snapshots.range(end.plus(1)..) {
+            self.remove_if_there(FileKind::Snapshot, *beyond)?;
+        }
+        let mut from = self.segments[0].base;
+        for at in found.snapshots.range(..=end).rev().copied() {
+            match self.read_snapshot(at)? {
+                Some(state) => {
+                    self.producers = state;
+                    from = at.max(from);
+                    if self.segments.iter().all(|s| s.base != at) {
+                        self.sync.set_stray_snapshot(at);
+                    }
+                    break;
+                }
+                None => self.remove_if_there(FileKind::Snapshot, at)?,
+            }
+        }
+        self.replay_producers(from, mend)
+    }
+
+    /// Takes in the batches from `from` on, as if they were written now.
+    pub(super) fn replay_producers(&mut self, from: Offset, mend: bool) -> Result<(), LogError> {
+        if from >= self.log_end_offset() && !mend {
+            return Ok(());
+        }
+        for at in self.segment_of(from).unwrap_or(0)..self.segments.len() {
+            let base = self.segments[at].base;
+            let mut aborted = Vec::new();
+            let start = self.boundary_of(at, from.max(base)).map_err(into_log_error)?.position;
+            let file = self.log_file(at)?;
+            let mut scan = HeaderScan::new(&*file, start, self.segments[at].size);
+            while let Step::Batch(placed) = scan.next().map_err(|e| self.read_failure(at, e))? {
+                if placed.header.producer_id >= ProducerId(0) && placed.header.base_offset >= from {
+                    aborted.extend(self.replay(at, &placed)?);
+                }
+            }
+            if mend {
+                self.mend_txn_index(base, from, &aborted)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, at: usize, placed: &Placed) -> Result<Option<AbortedTxn>, LogError> {
+        let h = &placed.header;
+        if !h.is_control() {
+            self.producers.apply(&ProducerBatch {
+                producer_id: h.producer_id,
+                producer_epoch: h.producer_epoch,
+                base_sequence: h.base_sequence,
+                last_sequence: h.last_sequence(),
+                first_offset: h.base_offset,
+                last_offset: h.last_offset(),
+                max_timestamp: h.max_timestamp,
+                transactional: h.is_transactional(),
+            });
+            return Ok(None);
+        }
+        let bytes = self.read_batch(at, placed).map_err(into_log_error)?;
+        let path = || FileKind::Log.path(&self.dir, self.segments[at].base);
+        let bad = |reason: String| LogError::BadFile { path: path(), reason };
+        let batch = BatchView::new(&bytes).map_err(|e| bad(e.to_string()))?;
+        let marker = marker_of(&batch).map_err(|e: AppendError| bad(e.to_string()))?;
+        let (id, epoch) = (ProducerId(batch.producer_id()), ProducerEpoch(batch.producer_epoch()));
+        Ok(marker.and_then(|m| self.producers.apply_marker(id, epoch, &m, h.last_offset(), h.max_timestamp)))
+    }
+
+    /// Entries from `from` on are those of the replay.
+    fn mend_txn_index(&mut self, base: Offset, from: Offset, replayed: &[AbortedTxn]) -> Result<(), LogError> {
+        let stored = self.read_txn_index(base)?;
+        let mut right: Vec<AbortedTxn> = stored.iter().filter(|t| t.last_offset < from).copied().collect();
+        right.extend_from_slice(replayed);
+        if right == stored {
+            return Ok(());
+        }
+        let path = FileKind::TxnIndex.path(&self.dir, base);
+        let file = self.disk.open(&path, OpenMode::Create).doing("open", &path)?;
+        file.truncate(0).doing("cut", &path)?;
+        self.append_txn_index(base, &right)?;
+        self.sync.txn_index_changed();
+        self.sync.folder_changed();
+        Ok(())
+    }
+}
+
+/// The damage that a read finds, as opening and cutting report it.
+pub(super) fn into_log_error(e: ReadError) -> LogError {
+    match e {
+        ReadError::Io(failure) => LogError::Io(failure),
+        ReadError::Damaged { path, position, reason } => LogError::BadFile { path, reason: format!("at position {position}: {reason}") },
+        ReadError::OffsetOutOfRange { start, end, asked } => LogError::OffsetOutOfRange { asked, start, end },
+    }
+}

@@ -1,0 +1,465 @@
+//! The durable end: what a power loss cannot take any more.
+//!
+//! A sync goes in three steps. `begin_sync`, under the partition's lock, takes down what must reach the disk and where the log
+//! ends now. `SyncTicket::sync`, outside of any lock, brings it there. `finish_sync`, under the lock again, raises the durable
+//! end. Appends go on meanwhile; what they write is the next ticket's.
+//!
+//! The order within a ticket makes every moment of it safe to crash in:
+//! 1. data: `.log` of closed segments, oldest first, then of the active one;
+//! 2. indexes of what was closed, so that below the recovery point none is ever found incomplete;
+//! 3. small files (leader epochs, producer snapshots) beside their old content, then renamed over it;
+//! 4. the folder, whose names point to all that; then, for a new partition, the folder's own name.
+//!
+//! Only then does the durable end move, and only after that does anyone write it into a checkpoint. What a crash leaves of an
+//! unfinished ticket is more than was promised, never less.
+//!
+//! A sync that fails is never tried again: the kernel may have dropped the pages it could not write and call them clean.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ottla_model::{Offset, TimestampMs};
+
+use super::PartitionLog;
+use super::open::METADATA_FILE;
+use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs};
+use crate::disk::{Disk, DiskFile, OpenMode, temporary_of};
+use crate::error::{IoContext, IoFailure, LogError};
+use crate::segment::FileKind;
+
+/// Bytes after which a sync also writes a producer snapshot and syncs the growing indexes, so that recovery never reads back
+/// further than this, however large a segment is.
+const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
+
+/// What is known to be on stable storage, and what changed since.
+#[derive(Debug)]
+pub(super) struct SyncState {
+    pub durable_end: Offset,
+    /// Bytes written in this log's life, and how many of them were synced.
+    written: u64,
+    synced: u64,
+    /// Bytes written up to the last producer snapshot.
+    snapshot_at: u64,
+    /// A snapshot between segment boundaries, to be replaced by the next.
+    stray_snapshot: Option<Offset>,
+    /// Closed segments that were not synced since.
+    sealed: Vec<Offset>,
+    folder: Version,
+    parent: Version,
+    epochs: Version,
+    txn_index: Version,
+    /// Raised by everything that takes back what was written: a ticket from before proves nothing any more.
+    generation: u64,
+}
+
+/// Counts changes, so that one that comes while a sync runs is not taken for synced.
+#[derive(Clone, Copy, Debug, Default)]
+struct Version {
+    now: u64,
+    synced: u64,
+}
+
+impl Version {
+    fn change(&mut self) {
+        self.now += 1;
+    }
+
+    fn is_dirty(self) -> bool {
+        self.now > self.synced
+    }
+}
+
+impl SyncState {
+    /// A log of which all below `durable_end` is on stable storage.
+    pub fn clean(durable_end: Offset) -> SyncState {
+        let none = Version::default();
+        SyncState {
+            durable_end,
+            written: 0,
+            synced: 0,
+            snapshot_at: 0,
+            stray_snapshot: None,
+            sealed: Vec::new(),
+            folder: none,
+            parent: none,
+            epochs: none,
+            txn_index: none,
+            generation: 0,
+        }
+    }
+
+    pub fn wrote(&mut self, bytes: u32) {
+        self.written += u64::from(bytes);
+    }
+
+    pub fn epochs_changed(&mut self) {
+        self.epochs.change();
+    }
+
+    pub fn txn_index_changed(&mut self) {
+        self.txn_index.change();
+    }
+
+    pub fn folder_changed(&mut self) {
+        self.folder.change();
+    }
+
+    pub fn parent_changed(&mut self) {
+        self.parent.change();
+    }
+
+    pub fn sealed(&mut self, base: Offset) {
+        self.sealed.push(base);
+    }
+
+    pub fn set_stray_snapshot(&mut self, at: Offset) {
+        self.stray_snapshot = Some(at);
+    }
+
+    pub fn snapshot_taken(&mut self) {
+        self.snapshot_at = self.written;
+    }
+
+    /// The log was cut to `end`: what stands in the file beyond it must not come back.
+    pub fn truncated(&mut self, end: Offset) {
+        self.generation += 1;
+        self.durable_end = self.durable_end.min(end);
+        self.sealed.retain(|base| *base < end);
+        self.written += 1;
+        self.folder.change();
+    }
+
+    fn is_dirty(&self) -> bool {
+        // Epochs alone do not make a log dirty: one that wrote nothing need not be on disk.
+        self.written > self.synced
+            || !self.sealed.is_empty()
+            || self.folder.is_dirty()
+            || self.parent.is_dirty()
+            || self.txn_index.is_dirty()
+    }
+}
+
+/// What one sync brings to stable storage. Owns all it needs; made by [`PartitionLog::begin_sync`].
+#[derive(Debug)]
+#[must_use = "nothing is synced until `sync` is called and the ticket is given to `finish_sync`"]
+pub struct SyncTicket {
+    disk: Arc<dyn Disk>,
+    dir: Box<Path>,
+    files: Vec<(PathBuf, Arc<dyn DiskFile>)>,
+    small: Vec<(PathBuf, Vec<u8>)>,
+    sync_folder: bool,
+    sync_parent: bool,
+    end: Offset,
+    /// Position of `end` in the segment with this base.
+    end_base: Offset,
+    end_position: u32,
+    generation: u64,
+    written: u64,
+    sealed: usize,
+    folder: u64,
+    parent: u64,
+    epochs: u64,
+    txn_index: u64,
+    snapshot: Option<Offset>,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    NotRun,
+    Done,
+    Failed(String),
+}
+
+impl SyncTicket {
+    /// The durable end that this sync leads to.
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Brings it all to stable storage, in order. Blocks; to be called outside of the partition's lock.
+    pub fn sync(&mut self) -> io::Result<()> {
+        let result = self.run().map_err(|failure| {
+            self.outcome = Outcome::Failed(failure.to_string());
+            io::Error::new(failure.source.kind(), failure)
+        });
+        if result.is_ok() {
+            self.outcome = Outcome::Done;
+        }
+        result
+    }
+
+    /// Brings many tickets of one file system to stable storage by `syncfs`: cheaper than one by one from some dozens of files
+    /// on. Same promise and same order as [`SyncTicket::sync`]; when it fails, all of them have failed.
+    pub fn sync_all(tickets: &mut [SyncTicket], disk: &dyn Disk, log_dir: &Path) -> io::Result<()> {
+        let run = |tickets: &[SyncTicket]| -> Result<(), IoFailure> {
+            for ticket in tickets {
+                for (path, bytes) in &ticket.small {
+                    ticket.write_beside(path, bytes)?;
+                }
+            }
+            disk.sync_fs(log_dir).doing("sync the file system of", log_dir)?;
+            let mut renamed = false;
+            for ticket in tickets {
+                for (path, _) in &ticket.small {
+                    ticket.disk.rename(&temporary_of(path), path).doing("rename to", path)?;
+                    renamed = true;
+                }
+            }
+            if renamed {
+                disk.sync_fs(log_dir).doing("sync the file system of", log_dir)?;
+            }
+            Ok(())
+        };
+        let result = run(tickets);
+        for ticket in tickets.iter_mut() {
+            ticket.outcome = match &result {
+                Ok(()) => Outcome::Done,
+                Err(e) => Outcome::Failed(e.to_string()),
+            };
+        }
+        result.map_err(|failure| io::Error::new(failure.source.kind(), failure))
+    }
+
+    fn run(&self) -> Result<(), IoFailure> {
+        for (path, file) in &self.files {
+            file.sync_data().doing("sync", path)?;
+        }
+        for (path, bytes) in &self.small {
+            let file = self.write_beside(path, bytes)?;
+            file.sync_data().doing("sync", path)?;
+            self.disk.rename(&temporary_of(path), path).doing("rename to", path)?;
+        }
+        if self.sync_folder || !self.small.is_empty() {
+            self.disk.sync_dir(&self.dir).doing("sync the folder", &self.dir)?;
+        }
+        if self.sync_parent
+            && let Some(parent) = self.dir.parent()
+        {
+            self.disk.sync_dir(parent).doing("sync the folder", parent)?;
+        }
+        Ok(())
+    }
+
+    fn write_beside(&self, path: &Path, bytes: &[u8]) -> Result<Arc<dyn DiskFile>, IoFailure> {
+        let beside = temporary_of(path);
+        let file = self.disk.open(&beside, OpenMode::Create).doing("open", &beside)?;
+        file.truncate(0).doing("cut", &beside)?;
+        file.write_vectored_at(&[IoSlice::new(bytes)], 0).doing("write", &beside)?;
+        Ok(file)
+    }
+}
+
+impl PartitionLog {
+    /// Bytes that a power loss could take.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.sync.written - self.sync.synced
+    }
+
+    /// Whether there is anything to sync.
+    pub fn is_dirty(&self) -> bool {
+        self.sync.is_dirty()
+    }
+
+    /// Takes down all that is to be synced now; `None` when nothing is. One ticket at a time: the next may be begun once this
+    /// one was given to `finish_sync`.
+    pub fn begin_sync(&mut self) -> Result<Option<SyncTicket>, LogError> {
+        self.check_in_service()?;
+        if !self.sync.is_dirty() {
+            return Ok(None);
+        }
+        let snapshot = self.sync.written - self.sync.snapshot_at >= SNAPSHOT_INTERVAL_BYTES;
+        self.ticket(snapshot, self.sync.written > self.sync.synced).map(Some)
+    }
+
+    /// The sync was done (or failed): raises the durable end, which it gives, or takes the log out of service.
+    pub fn finish_sync(&mut self, ticket: SyncTicket) -> Result<Offset, LogError> {
+        match &ticket.outcome {
+            Outcome::Done => {}
+            // Nothing was tried: all is as dirty as before.
+            Outcome::NotRun => return Ok(self.sync.durable_end),
+            Outcome::Failed(cause) => {
+                self.fail(format!("a sync failed: {cause}"));
+                self.check_in_service()?;
+            }
+        }
+        if ticket.generation != self.sync.generation {
+            return Ok(self.sync.durable_end);
+        }
+        let state = &mut self.sync;
+        state.durable_end = state.durable_end.max(ticket.end);
+        state.synced = state.synced.max(ticket.written);
+        state.sealed.drain(..ticket.sealed.min(state.sealed.len()));
+        state.folder.synced = state.folder.synced.max(ticket.folder);
+        state.parent.synced = state.parent.synced.max(ticket.parent);
+        state.epochs.synced = state.epochs.synced.max(ticket.epochs);
+        state.txn_index.synced = state.txn_index.synced.max(ticket.txn_index);
+        self.marks.lock().put_durable(ticket.end_base, ticket.end, ticket.end_position);
+        if let Some(snapshot) = ticket.snapshot {
+            self.replace_stray_snapshot(snapshot)?;
+        }
+        Ok(self.sync.durable_end)
+    }
+
+    /// Syncs everything here and now. For opening, closing and tests: a running broker shares syncs between partitions.
+    pub fn sync_all(&mut self) -> Result<Offset, LogError> {
+        if let Some(mut ticket) = self.begin_sync()? {
+            // The failure is in the ticket: `finish_sync` gives it.
+            let _ = ticket.sync();
+            self.finish_sync(ticket)?;
+        }
+        Ok(self.sync.durable_end)
+    }
+
+    /// A last sync, after which the log can be opened as cleanly closed: indexes written out, leader epochs and a producer snapshot at the log
+    /// end. Nothing may be appended after it.
+    pub fn begin_close(&mut self) -> Result<SyncTicket, LogError> {
+        self.check_in_service()?;
+        self.close_indexes()?;
+        self.ticket(true, true)
+    }
+
+    /// Closes the log such that the next `open` may be told that it was closed cleanly.
+    pub fn close_cleanly(mut self) -> Result<(), LogError> {
+        let mut ticket = self.begin_close()?;
+        let _ = ticket.sync();
+        self.finish_sync(ticket)?;
+        for segment in &self.segments {
+            segment.close(&*self.disk);
+        }
+        Ok(())
+    }
+
+    /// Writes out all index entries, with one for the largest timestamp: as Kafka does when a segment stops growing.
+    pub(super) fn close_indexes(&mut self) -> Result<(), LogError> {
+        let at = crate::segment::Place { disk: &*self.disk, dir: &self.dir };
+        let segment = &self.segments[self.segments.len() - 1];
+        // First what is pending, so that the last entry has room.
+        self.tail.flush_indexes(at, segment)?;
+        self.tail.note_largest();
+        self.tail.flush_indexes(at, segment)?;
+        Ok(())
+    }
+
+    fn ticket(&mut self, snapshot: bool, data: bool) -> Result<SyncTicket, LogError> {
+        let mut files = Vec::new();
+        let mut kinds = Vec::new();
+        for base in &self.sync.sealed {
+            // A segment that was deleted meanwhile needs no sync.
+            if let Some(at) = self.segments.iter().position(|s| s.base == *base) {
+                kinds.extend([(at, FileKind::Log), (at, FileKind::OffsetIndex), (at, FileKind::TimeIndex)]);
+            }
+        }
+        let sealed = self.sync.sealed.len();
+        let active = self.segments.len() - 1;
+        if data {
+            files.push((FileKind::Log.path(&self.dir, self.active().base), self.log_file(active)?));
+        }
+        if snapshot {
+            let at = crate::segment::Place { disk: &*self.disk, dir: &self.dir };
+            self.tail.flush_indexes(at, &self.segments[active])?;
+            kinds.extend([(active, FileKind::OffsetIndex), (active, FileKind::TimeIndex)]);
+        }
+        // Data before indexes, whichever segment it is of.
+        kinds.sort_by_key(|(_, kind)| *kind != FileKind::Log);
+        for (at, kind) in kinds {
+            files.push((kind.path(&self.dir, self.segments[at].base), self.segments[at].file(self.place(), kind)?));
+        }
+        let mut folder = self.sync.folder.is_dirty();
+        for base in self.bases_with_own_files() {
+            for kind in [FileKind::TxnIndex, FileKind::Snapshot] {
+                let path = kind.path(&self.dir, base);
+                match self.disk.open(&path, OpenMode::Read) {
+                    Ok(file) => {
+                        files.push((path, file));
+                        folder = true;
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(source) => return Err(IoFailure { doing: "open", path, source }.into()),
+                }
+            }
+        }
+        if self.sync.parent.is_dirty() {
+            let path = self.path_of(METADATA_FILE);
+            match self.disk.open(&path, OpenMode::Read) {
+                Ok(file) => files.push((path, file)),
+                // Kafka makes do without it, and so do we; whoever knows the topic's id will write it.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(IoFailure { doing: "open", path, source }.into()),
+            }
+        }
+        let end = self.log_end_offset();
+        let mut small = Vec::new();
+        if self.sync.epochs.is_dirty() {
+            small.push((self.path_of(LEADER_EPOCH_FILE), format_epochs(self.epochs.entries())));
+        }
+        if snapshot {
+            small.push((FileKind::Snapshot.path(&self.dir, end), self.producers.encode()));
+            self.sync.snapshot_taken();
+        }
+        Ok(SyncTicket {
+            disk: Arc::clone(&self.disk),
+            dir: self.dir.clone(),
+            files,
+            small,
+            sync_folder: folder,
+            sync_parent: self.sync.parent.is_dirty(),
+            end,
+            end_base: self.active().base,
+            end_position: self.active().size,
+            generation: self.sync.generation,
+            written: self.sync.written,
+            sealed,
+            folder: self.sync.folder.now,
+            parent: self.sync.parent.now,
+            epochs: self.sync.epochs.now,
+            txn_index: self.sync.txn_index.now,
+            snapshot: snapshot.then_some(end),
+            outcome: Outcome::NotRun,
+        })
+    }
+
+    /// Segments whose snapshot or index of aborted transactions may have been written since the last sync.
+    fn bases_with_own_files(&self) -> Vec<Offset> {
+        let mut bases = Vec::new();
+        if !self.sync.sealed.is_empty() || self.sync.txn_index.is_dirty() {
+            bases.extend(self.sync.sealed.iter().copied());
+            bases.push(self.active().base);
+        }
+        bases
+    }
+
+    /// A snapshot within a segment was written: the one before it goes, if it is not a segment's.
+    fn replace_stray_snapshot(&mut self, newest: Offset) -> Result<(), LogError> {
+        let before = self.sync.stray_snapshot.replace(newest);
+        let Some(before) = before.filter(|b| *b != newest && self.segments.iter().all(|s| s.base != *b)) else { return Ok(()) };
+        let path = FileKind::Snapshot.path(&self.dir, before);
+        match self.disk.remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IoFailure { doing: "remove", path, source }.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opened after a crash: what was recovered was read, perhaps from the page cache alone, and is synced with the first ticket.
+    pub(super) fn mark_recovered(&mut self, from_segment: usize, durable_end: Offset) {
+        let last = self.segments.len() - 1;
+        self.sync.durable_end = durable_end.min(self.log_end_offset());
+        self.sync.sealed = self.segments[from_segment.min(last)..last].iter().map(|s| s.base).collect();
+        self.sync.written += 1;
+        self.sync.folder.change();
+        self.sync.parent.change();
+        self.sync.epochs.change();
+    }
+
+    /// The time by which a new segment's roll is drawn forward, other for each segment and partition.
+    pub(super) fn jitter_ms(&self, base: Offset, now: TimestampMs) -> i64 {
+        let bound = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        if bound <= 0 {
+            return 0;
+        }
+        // Needs to spread, not to be random.
+        let mix = crc32c::crc32c(format!("{}{}{}", self.topic_partition, base, now.0).as_bytes());
+        i64::from(mix) % bound
+    }
+}
