@@ -4,7 +4,7 @@
 //! should be, a reviewer decides.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::run;
 
@@ -18,19 +18,15 @@ const CLASSPATH_BEFORE_4: &str = "tests/java/target/ottla-fixtures.jar:tests/jav
 /// Generates, compares with the committed files, and runs the tests in which both sides read each other.
 pub fn check() -> Result<(), String> {
     run::shown(run::program("mvn", &["-q", "-B", "-f", "tests/java/pom.xml", "package"]))?;
-    let fresh = target_dir().join("golden");
+    let fresh = run::target_dir().join("golden");
     fs::create_dir_all(&fresh).map_err(|error| format!("cannot make {}: {error}", fresh.display()))?;
     let out = fresh.display().to_string();
     run::shown(run::program("java", &["-cp", CLASSPATH, "dev.ottla.fixtures.All", &out]))?;
     run::shown(run::program("java", &["-cp", CLASSPATH_BEFORE_4, "dev.ottla.fixtures.DroppedVersionsWriter", &out]))?;
     same_files(&run::root().join(COMMITTED), &fresh)?;
-    let mut tests = run::cargo(&["test", "--package", "ottla-wire", "--tests", "--", "--ignored"]);
+    let mut tests = run::cargo_test(&["--package", "ottla-wire", "--tests", "--", "--ignored"]);
     tests.env("OTTLA_GOLDEN_DIR", &fresh).env("OTTLA_FIXTURES_CLASSPATH", CLASSPATH);
     run::shown(tests)
-}
-
-fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from)
 }
 
 /// Every committed file is what Java writes today.

@@ -25,6 +25,18 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// Where cargo builds to.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// `cargo test`, for which the binary has been built: the tests of the whole need not ask cargo for it.
+pub fn cargo_test(arguments: &[&str]) -> Command {
+    let mut command = cargo(&[&["test", "--no-fail-fast"], arguments].concat());
+    command.env("OTTLA_BIN", target_dir().join("debug/ottla"));
+    command
+}
+
 /// Any other program at the repository's root.
 pub fn program(name: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
     let mut command = Command::new(name);

@@ -28,7 +28,7 @@ pub fn run(scope: Scope) -> bool {
     }
     // Built whole before any test, so that the tests of the whole find the binary, of the same profile and features.
     summary.stage("build", || run::shown(run::cargo(&["build", "--quiet", "--workspace", "--all-targets"])).into());
-    summary.stage("rust tests", || run::shown(run::cargo(&["test", "--workspace", "--no-fail-fast"])).into());
+    summary.stage("rust tests", || run::shown(run::cargo_test(&["--workspace"])).into());
     if scope == Scope::Everything {
         other_languages(&mut summary);
     }
@@ -39,7 +39,7 @@ pub fn run(scope: Scope) -> bool {
 pub fn regenerate_docs() -> bool {
     let mut summary = Summary::default();
     summary.stage("docs", || {
-        let mut command = run::cargo(&["test", "--workspace", "--lib", "--tests", "docs"]);
+        let mut command = run::cargo_test(&["--workspace", "--lib", "--tests", "docs"]);
         command.env("OTTLA_UPDATE_DOCS", "1");
         run::shown(command).into()
     });
@@ -95,12 +95,12 @@ fn other_languages(summary: &mut Summary) {
 /// The tests of the whole that need another language are marked ignored, so that a plain `cargo test` says that it
 /// did not run them.
 fn interop_tests(files: &[&str]) -> Command {
-    let mut arguments = vec!["test", "--package", "ottla-e2e"];
+    let mut arguments = vec!["--package", "ottla-e2e"];
     for file in files {
         arguments.extend(["--test", file]);
     }
-    arguments.extend(["--no-fail-fast", "--", "--ignored"]);
-    run::cargo(&arguments)
+    arguments.extend(["--", "--ignored"]);
+    run::cargo_test(&arguments)
 }
 
 /// A tool that cannot be had: CI exists to run everything, a developer's machine may be without.

@@ -78,7 +78,7 @@ pub fn go() -> Result<(), String> {
         return Ok(());
     }
     install(match package_manager()? {
-        PackageManager::Apt => &["golang-go", "ca-certificates"],
+        PackageManager::Apt => &["golang-go"],
         PackageManager::Dnf => &["golang"],
         PackageManager::Brew => &["go"],
     })?;
