@@ -1,6 +1,8 @@
 //! Every message in every version, held against Kafka's own classes: what they wrote must decode to what they say it
 //! means (their JSON), and encode to the same bytes.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use ottla_wire::message::*;

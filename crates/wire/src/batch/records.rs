@@ -32,7 +32,7 @@ pub struct RecordsSummary {
 }
 
 /// One record.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record<'a> {
     /// Its offset in the partition (what the batch's base offset makes of it).
     pub offset: i64,
@@ -68,7 +68,7 @@ impl<'a> Header<'a> {
 }
 
 /// The headers of a record: an iterator over bytes that were checked when the record was read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Headers<'a> {
     rest: &'a [u8],
     left: usize,
