@@ -181,7 +181,7 @@ impl Client {
         let name: Arc<str> = name.into();
         self.inner.interest.lock().insert(name.clone(), Interest { may_create, since_ms: self.inner.now_ms() });
         self.inner.hurry.notify_one();
-        let mut last = None;
+        let mut last;
         loop {
             match self.refreshed(deadline).await {
                 Ok(view) => {

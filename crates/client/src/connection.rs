@@ -127,11 +127,6 @@ impl Connection {
         Ok(Connection { shared, queue })
     }
 
-    /// `host:port`.
-    pub(crate) fn address(&self) -> &str {
-        &self.shared.address
-    }
-
     /// Whether a request would surely fail.
     pub(crate) fn is_closed(&self) -> bool {
         self.queue.is_closed()

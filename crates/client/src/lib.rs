@@ -13,16 +13,22 @@
 //!
 //! Owns nothing of a broker: it depends on the protocol only, and works with any Kafka cluster.
 
+mod admin;
 mod backoff;
 mod client;
 mod config;
 mod connection;
+mod consumer;
 mod error;
 mod metadata;
 mod producer;
 
+pub use admin::{
+    Admin, ClusterDescription, ConfigChange, ConfigResource, ConfigSource, ConfigValue, CreatedTopic, NewTopic, TopicDescription,
+};
 pub use client::Client;
 pub use config::{ClientConfig, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig};
+pub use consumer::{ConsumedRecord, Consumer, OffsetAndTimestamp, RecordBatch, Records, RecordsIter, SeekTo};
 pub use error::ClientError;
 pub use metadata::{BrokerInfo, PartitionInfo};
 pub use ottla_model::{Acks, NodeId, Offset, PartitionId, TimestampMs, TopicName, TopicPartition};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ottla_model::{LeaderEpoch, NodeId, TopicId, Uuid};
+use ottla_model::{LeaderEpoch, NodeId, PartitionId, TopicId};
 use ottla_wire::error::ErrorCode;
 use ottla_wire::message::metadata::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
 
@@ -34,7 +34,7 @@ impl BrokerInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionInfo {
     /// Its index.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// Who leads it; `None` while nobody does.
     pub leader: Option<NodeId>,
     /// The leadership's term.
@@ -145,14 +145,14 @@ impl ClusterView {
 }
 
 fn described(answered: &MetadataResponseTopic<'_>, name: Arc<str>, old: Option<&Arc<Topic>>) -> Topic {
-    let id = TopicId(Uuid::from_bytes(answered.topic_id.to_bytes()));
+    let id = TopicId(answered.topic_id);
     let old = old.filter(|old| old.id == id);
     let mut partitions: Vec<PartitionInfo> = answered.partitions.iter().map(|p| partition(p, old)).collect();
     partitions.sort_by_key(|p| p.partition);
     // Indexes are dense in Kafka; a gap would make the vector lie, so what follows one is not believed.
-    let dense = partitions.iter().enumerate().take_while(|(i, p)| p.partition == *i as i32).count();
+    let dense = partitions.iter().enumerate().take_while(|(i, p)| p.partition.0 == *i as i32).count();
     partitions.truncate(dense);
-    let led: Vec<i32> = partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.partition).collect();
+    let led: Vec<i32> = partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.partition.0).collect();
     let led = (!led.is_empty() && led.len() < partitions.len()).then_some(led);
     Topic { name, id, internal: answered.is_internal, partitions, led, last_used_ms: AtomicU64::new(0) }
 }
@@ -165,7 +165,7 @@ fn partition(answered: &MetadataResponsePartition, old: Option<&Arc<Topic>>) -> 
     }
     let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect();
     PartitionInfo {
-        partition: answered.partition_index,
+        partition: PartitionId(answered.partition_index),
         leader: Some(NodeId(answered.leader_id)).filter(|id| *id != NodeId::NONE),
         leader_epoch: LeaderEpoch(answered.leader_epoch),
         replicas: nodes(&answered.replica_nodes),
@@ -177,6 +177,7 @@ fn partition(answered: &MetadataResponsePartition, old: Option<&Arc<Topic>>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ottla_model::Uuid;
     use ottla_wire::message::metadata::MetadataResponseBroker;
 
     fn answer(id: u8, partitions: &[(i32, i32, i32)]) -> MetadataResponse<'static> {
