@@ -188,12 +188,6 @@ pub enum ControllerError {
     #[error("the controller computed a record that does not fit its own image: {0}")]
     Internal(#[from] ApplyError),
 
-    /// The queue of commands is full.
-    #[error("the controller has {queued} commands waiting; try again")]
-    Busy {
-        /// How many.
-        queued: usize,
-    },
     /// This node does not lead the metadata quorum.
     #[error("this node is not the active controller")]
     NotController,

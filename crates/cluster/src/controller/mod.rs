@@ -88,6 +88,11 @@ impl<'a> Controller<'a> {
         &self.image
     }
 
+    /// How many records the commands so far have written.
+    pub fn records_len(&self) -> usize {
+        self.records.len()
+    }
+
     /// The records of all commands, in order.
     pub fn into_records(self) -> Vec<MetadataRecord> {
         self.records

@@ -1,0 +1,361 @@
+//! The file of the metadata log: a redb database with the voter's identity, its vote, the log's entries and the last snapshot.
+//!
+//! Every write is on stable storage when it returns. What is stored is named maps of MessagePack, so that a later version can
+//! add to it. Knows nothing of what a record means.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openraft::Vote;
+use ottla_model::{ClusterId, DirectoryId, NodeId};
+#[cfg(test)]
+use redb::StorageBackend;
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::ControllerStartError;
+use super::raft::{Entry, LogId, SnapshotMeta, VoterId};
+
+/// Kafka's name for the folder of the metadata log, within the metadata log dir.
+pub(super) const FOLDER: &str = "__cluster_metadata-0";
+/// The database within it.
+const FILE: &str = "metadata.redb";
+/// The database while it is made: it takes its name once it is whole.
+const FILE_IN_THE_MAKING: &str = "metadata.redb.new";
+/// The version of what this module writes; a higher one is refused.
+const FORMAT: u32 = 1;
+/// redb's own cache: the log is read once, at start, and appended to from then on.
+const CACHE_BYTES_MAX: usize = 2 << 20;
+/// A snapshot is stored in pieces of this size, so that no single value takes a contiguous piece of the file as large as it.
+const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+const SNAPSHOT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("snapshot");
+
+const IDENTITY: &str = "identity";
+const VOTE: &str = "vote";
+const PURGED: &str = "purged";
+const SNAPSHOT_META: &str = "snapshot";
+
+/// Whose log this is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pub format: u32,
+    pub cluster_id: ClusterId,
+    pub node_id: NodeId,
+    pub directory_id: DirectoryId,
+}
+
+impl Identity {
+    pub fn new(cluster_id: ClusterId, node_id: NodeId, directory_id: DirectoryId) -> Identity {
+        Identity { format: FORMAT, cluster_id, node_id, directory_id }
+    }
+
+    pub fn voter(&self) -> VoterId {
+        VoterId { node: self.node_id.get(), directory: self.directory_id.0 }
+    }
+}
+
+/// A read or write of the metadata log that failed. After a failed write the database takes no other.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the metadata log cannot {action}: {source}")]
+pub struct FileError {
+    pub(super) action: &'static str,
+    #[source]
+    pub(super) source: Arc<FileCause>,
+}
+
+/// What lies behind a [`FileError`].
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileCause {
+    /// The database failed.
+    #[error(transparent)]
+    Database(redb::Error),
+    /// What is stored cannot be understood.
+    #[error("{what} cannot be read: {source}")]
+    Decode {
+        /// What it was to be.
+        what: &'static str,
+        /// Why.
+        source: rmp_serde::decode::Error,
+    },
+    /// What is to be stored cannot be written down.
+    #[error("{what} cannot be written: {source}")]
+    Encode {
+        /// What it is.
+        what: &'static str,
+        /// Why.
+        source: rmp_serde::encode::Error,
+    },
+}
+
+impl<E: Into<redb::Error>> From<E> for FileCause {
+    fn from(error: E) -> FileCause {
+        FileCause::Database(error.into())
+    }
+}
+
+type Outcome<T> = Result<T, FileCause>;
+
+/// The open file. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct MetadataFile(Arc<Shared>);
+
+struct Shared {
+    database: Database,
+    /// Bytes appended since the last snapshot was stored, or since the file was opened.
+    appended_bytes: AtomicU64,
+}
+
+impl fmt::Debug for MetadataFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetadataFile")
+    }
+}
+
+impl MetadataFile {
+    /// Opens the file of this identity in the metadata log dir, or makes it where there is none and `may_format`.
+    pub fn open(log_dir: &Path, own: &Identity, may_format: bool) -> Result<MetadataFile, ControllerStartError> {
+        let folder = log_dir.join(FOLDER);
+        let path = folder.join(FILE);
+        let unusable = |source: redb::Error| ControllerStartError::Unusable { path: path.clone(), source };
+        let exists = path.try_exists().map_err(|source| ControllerStartError::Io { path: path.clone(), source })?;
+        if !exists {
+            if !may_format {
+                return Err(ControllerStartError::NotFormatted { path });
+            }
+            return make(log_dir, &folder, own);
+        }
+        let database = builder().open(&path).map_err(|error| unusable(error.into()))?;
+        let file = MetadataFile::from_database(database);
+        let found: Identity = match file.read("read whose it is", |meta| get(meta, IDENTITY)) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(ControllerStartError::NoIdentity { path }),
+            Err(source) => return Err(ControllerStartError::Unreadable { path, source }),
+        };
+        check_identity(&path, &found, own)?;
+        file.count_stored().map_err(|source| ControllerStartError::Unreadable { path, source })?;
+        Ok(file)
+    }
+
+    /// A file on another backend than the disk, newly formatted.
+    #[cfg(test)]
+    pub fn on_backend(backend: impl StorageBackend, own: &Identity) -> Result<MetadataFile, FileError> {
+        let opening = |error: redb::Error| FileError { action: "be opened", source: Arc::new(FileCause::Database(error)) };
+        let database = builder().create_with_backend(backend).map_err(|error| opening(error.into()))?;
+        let file = MetadataFile::from_database(database);
+        file.format(own)?;
+        file.count_stored()?;
+        Ok(file)
+    }
+
+    /// What the log holds was appended since the last snapshot: each snapshot purges what it covers.
+    fn count_stored(&self) -> Result<(), FileError> {
+        let stored = self.guard("read its size", || Ok(self.0.database.begin_read()?.open_table(LOG)?.stats()?.stored_bytes()))?;
+        self.0.appended_bytes.store(stored, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn from_database(database: Database) -> MetadataFile {
+        MetadataFile(Arc::new(Shared { database, appended_bytes: AtomicU64::new(0) }))
+    }
+
+    fn format(&self, own: &Identity) -> Result<(), FileError> {
+        self.write("be made", |transaction| {
+            transaction.open_table(LOG)?;
+            transaction.open_table(SNAPSHOT)?;
+            put(transaction, IDENTITY, own)
+        })
+    }
+
+    /// Bytes appended since the last snapshot.
+    pub fn appended_bytes(&self) -> u64 {
+        self.0.appended_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn vote(&self) -> Result<Option<Vote<VoterId>>, FileError> {
+        self.read("read its vote", |meta| get(meta, VOTE))
+    }
+
+    pub fn save_vote(&self, vote: &Vote<VoterId>) -> Result<(), FileError> {
+        self.write("store its vote", |transaction| put(transaction, VOTE, vote))
+    }
+
+    /// The last entry that was purged.
+    pub fn purged(&self) -> Result<Option<LogId>, FileError> {
+        self.read("read its start", |meta| get(meta, PURGED))
+    }
+
+    pub fn last_entry(&self) -> Result<Option<Entry>, FileError> {
+        self.guard("read its end", || {
+            let log = self.0.database.begin_read()?.open_table(LOG)?;
+            log.last()?.map(|(_, bytes)| decode("an entry", bytes.value())).transpose()
+        })
+    }
+
+    pub fn entries(&self, range: impl RangeBounds<u64>) -> Result<Vec<Entry>, FileError> {
+        self.guard("read its entries", || {
+            let log = self.0.database.begin_read()?.open_table(LOG)?;
+            let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
+            log.range(bounds)?.map(|entry| decode("an entry", entry?.1.value())).collect()
+        })
+    }
+
+    pub fn append(&self, entries: impl Iterator<Item = Entry>) -> Result<(), FileError> {
+        let mut appended_bytes = 0;
+        self.write("append", |transaction| {
+            let mut log = transaction.open_table(LOG)?;
+            for entry in entries {
+                let bytes = encode("an entry", &entry)?;
+                log.insert(entry.log_id.index, bytes.as_slice())?;
+                appended_bytes += bytes.len() as u64;
+            }
+            Ok(())
+        })?;
+        self.0.appended_bytes.fetch_add(appended_bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Removes the entries from this index on.
+    pub fn truncate(&self, from: u64) -> Result<(), FileError> {
+        self.write("truncate", |transaction| remove(transaction, (Bound::Included(from), Bound::Unbounded)))
+    }
+
+    /// Removes the entries up to this one; it stays known as the one before the first.
+    pub fn purge(&self, upto: LogId) -> Result<(), FileError> {
+        self.write("purge", |transaction| {
+            put(transaction, PURGED, &upto)?;
+            remove(transaction, (Bound::Unbounded, Bound::Included(upto.index)))
+        })
+    }
+
+    pub fn snapshot(&self) -> Result<Option<(SnapshotMeta, Vec<u8>)>, FileError> {
+        self.guard("read its snapshot", || {
+            let transaction = self.0.database.begin_read()?;
+            let meta = transaction.open_table(META)?;
+            let Some(meta) = meta.get(SNAPSHOT_META)? else { return Ok(None) };
+            let meta: SnapshotMeta = decode("a snapshot", meta.value())?;
+            let mut data = Vec::new();
+            for chunk in transaction.open_table(SNAPSHOT)?.iter()? {
+                data.extend_from_slice(chunk?.1.value());
+            }
+            Ok(Some((meta, data)))
+        })
+    }
+
+    /// Stores a snapshot in place of the one before.
+    pub fn save_snapshot(&self, meta: &SnapshotMeta, data: &[u8]) -> Result<(), FileError> {
+        let before = self.appended_bytes();
+        self.write("store a snapshot", |transaction| {
+            put(transaction, SNAPSHOT_META, meta)?;
+            let mut table = transaction.open_table(SNAPSHOT)?;
+            table.retain(|_, _| false)?;
+            for (at, chunk) in (0u64..).zip(data.chunks(SNAPSHOT_CHUNK_BYTES)) {
+                table.insert(at, chunk)?;
+            }
+            Ok(())
+        })?;
+        self.0.appended_bytes.fetch_sub(before, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn read<T>(
+        &self,
+        action: &'static str,
+        from: impl FnOnce(&redb::ReadOnlyTable<&'static str, &'static [u8]>) -> Outcome<T>,
+    ) -> Result<T, FileError> {
+        self.guard(action, || from(&self.0.database.begin_read()?.open_table(META)?))
+    }
+
+    fn write(&self, action: &'static str, change: impl FnOnce(&WriteTransaction) -> Outcome<()>) -> Result<(), FileError> {
+        self.guard(action, || {
+            let mut transaction = self.0.database.begin_write()?;
+            // The default, said aloud: `commit` returns when the data is on stable storage.
+            transaction.set_durability(Durability::Immediate)?;
+            change(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+
+    fn guard<T>(&self, action: &'static str, what: impl FnOnce() -> Outcome<T>) -> Result<T, FileError> {
+        what().map_err(|cause| FileError { action, source: Arc::new(cause) })
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES_MAX);
+    builder
+}
+
+/// Makes the file under another name first: a crash on the way leaves nothing that looks like a metadata log.
+fn make(log_dir: &Path, folder: &Path, own: &Identity) -> Result<MetadataFile, ControllerStartError> {
+    let in_the_making = folder.join(FILE_IN_THE_MAKING);
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| ControllerStartError::Io { path, source }
+    };
+    fs::create_dir_all(folder).map_err(io(folder))?;
+    match fs::remove_file(&in_the_making) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&in_the_making)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let unusable = |source: redb::Error| ControllerStartError::Unusable { path: in_the_making.clone(), source };
+    let database = builder().create(&in_the_making).map_err(|error| unusable(error.into()))?;
+    let made = MetadataFile::from_database(database);
+    made.format(own).map_err(|source| ControllerStartError::Unreadable { path: in_the_making.clone(), source })?;
+    fs::rename(&in_the_making, folder.join(FILE)).map_err(io(&in_the_making))?;
+    for dir in [folder, log_dir] {
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
+    }
+    Ok(made)
+}
+
+fn check_identity(path: &Path, found: &Identity, own: &Identity) -> Result<(), ControllerStartError> {
+    let path = path.to_owned();
+    if found.format > FORMAT {
+        return Err(ControllerStartError::NewerFormat { path, found: found.format, known: FORMAT });
+    }
+    if found.node_id != own.node_id {
+        return Err(ControllerStartError::OtherNode { path, found: found.node_id, own: own.node_id });
+    }
+    if found.cluster_id != own.cluster_id {
+        return Err(ControllerStartError::OtherCluster { path, found: found.cluster_id.clone(), own: own.cluster_id.clone() });
+    }
+    if found.directory_id != own.directory_id {
+        return Err(ControllerStartError::OtherDirectory { path, found: found.directory_id, own: own.directory_id });
+    }
+    Ok(())
+}
+
+fn get<T: DeserializeOwned>(meta: &impl ReadableTable<&'static str, &'static [u8]>, key: &'static str) -> Outcome<Option<T>> {
+    meta.get(key)?.map(|bytes| decode(key, bytes.value())).transpose()
+}
+
+fn put(transaction: &WriteTransaction, key: &'static str, value: &impl Serialize) -> Outcome<()> {
+    let bytes = encode(key, value)?;
+    transaction.open_table(META)?.insert(key, bytes.as_slice())?;
+    Ok(())
+}
+
+fn remove(transaction: &WriteTransaction, range: (Bound<u64>, Bound<u64>)) -> Outcome<()> {
+    transaction.open_table(LOG)?.retain_in(range, |_, _| false)?;
+    Ok(())
+}
+
+/// Structs as maps by the names of their fields: a field can be added, and an older entry still be read.
+pub(super) fn encode(what: &'static str, value: &impl Serialize) -> Outcome<Vec<u8>> {
+    rmp_serde::to_vec_named(value).map_err(|source| FileCause::Encode { what, source })
+}
+
+pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Outcome<T> {
+    rmp_serde::from_slice(bytes).map_err(|source| FileCause::Decode { what, source })
+}
