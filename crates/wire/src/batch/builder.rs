@@ -149,25 +149,33 @@ impl BatchBuilder {
         if bytes > BATCH_BYTES_LIMIT - HEADER_LEN {
             return Err(AppendError::RecordTooLarge { bytes });
         }
+        if self.record_count > 0 {
+            let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
+            let len = record_body_len(timestamp_delta, self.record_count, key, value, headers);
+            let unpacked = self.bytes.len() + len + varint_len(len as i32);
+            // The count itself is an i32.
+            if self.expected_len(unpacked) > self.bytes_max || unpacked > BATCH_BYTES_LIMIT || self.record_count == i32::MAX {
+                return Err(AppendError::Full);
+            }
+        }
+        self.bytes.reserve(bytes);
+        self.push(timestamp, key, value, headers);
+        Ok(())
+    }
+
+    /// Adds a record that the caller knows to fit.
+    pub(super) fn push(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
         if self.record_count == 0 {
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
         }
         let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
         let offset_delta = self.record_count;
-        let len = record_body_len(timestamp_delta, offset_delta, key, value, headers);
-        let unpacked = self.bytes.len() + len + varint_len(len as i32);
-        // A full batch leaves the count at i32::MAX, so that last offset delta and sequences stay in range.
-        if self.record_count > 0
-            && (self.expected_len(unpacked) > self.bytes_max || unpacked > BATCH_BYTES_LIMIT || offset_delta == i32::MAX)
-        {
-            return Err(AppendError::Full);
-        }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.record_count += 1;
 
         let out = &mut self.bytes;
-        put_varint(out, len as i32);
+        put_varint(out, record_body_len(timestamp_delta, offset_delta, key, value, headers) as i32);
         out.push(0); // attributes
         put_varlong(out, timestamp_delta);
         put_varint(out, offset_delta);
@@ -178,7 +186,6 @@ impl BatchBuilder {
             put_nullable(out, Some(header.key));
             put_nullable(out, header.value);
         }
-        Ok(())
     }
 
     /// How many records it has.

@@ -142,7 +142,6 @@ pub fn control_batch(marker: EndTxnMarker, timestamp: i64, producer_id: i64, pro
         .producer(producer_id, producer_epoch, -1)
         .transactional()
         .control();
-    // The first record is always taken.
-    builder.append(timestamp, Some(&marker.to_key()), Some(&marker.to_value()), &[]).map_err(|_| BuildError::Empty)?;
+    builder.push(timestamp, Some(&marker.to_key()), Some(&marker.to_value()), &[]);
     builder.build()
 }

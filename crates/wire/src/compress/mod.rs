@@ -1,7 +1,7 @@
 //! The five compression codecs of record batches, as the Java client frames them.
 //!
 //! Owns packing and unpacking of whole byte strings, the levels that Kafka's configs name, and the cap on what may be
-//! unpacked: nothing here ever holds more than the cap, whatever the input claims. It knows nothing of batches.
+//! unpacked, whatever the input claims. It knows nothing of batches.
 //!
 //! | codec | framing | levels |
 //! |---|---|---|
@@ -194,8 +194,8 @@ fn checked_level(codec: Compression, level: Option<i32>) -> Result<i32, Compress
     if level == default || levels.contains(&level) { Ok(level) } else { Err(CompressError::UnknownLevel { codec, level }) }
 }
 
-/// Unpacks `data`. Holds at most `cap_bytes` of output at any time: what would be larger is
-/// [`DecompressError::TooLarge`], found when the cap is reached and not when memory is spent.
+/// Unpacks `data`. The output never grows beyond `cap_bytes`: what would be larger is [`DecompressError::TooLarge`], found
+/// when the cap is reached.
 pub fn decompress(codec: Compression, data: &[u8], cap_bytes: usize) -> Result<Vec<u8>, DecompressError> {
     if codec != Compression::None && data.is_empty() {
         return Err(DecompressError::malformed(codec, "no bytes at all"));
