@@ -506,6 +506,32 @@ impl DiskFile for MemFile {
 }
 
 #[cfg(test)]
+impl MemDisk {
+    /// A copy of the disk as it is, to crash in several ways.
+    pub(crate) fn fork(&self) -> MemDisk {
+        let state = self.0.state.lock();
+        MemDisk(Arc::new(Shared {
+            state: Mutex::new(State {
+                calls: state.calls,
+                fault: None,
+                next_inode: state.next_inode,
+                files: state
+                    .files
+                    .iter()
+                    .map(|(i, f)| (*i, MemInode { written: f.written.clone(), synced: f.synced.clone(), dirty: f.dirty.clone() }))
+                    .collect(),
+                names: state.names.clone(),
+                lasting: state.lasting.clone(),
+                pending: state.pending.clone(),
+                locks: BTreeMap::new(),
+                life: 0,
+            }),
+            handles: HandleCache::new(HANDLES_OPEN_MAX),
+        }))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -572,31 +598,5 @@ mod tests {
             calls += 1;
         }
         assert!(calls >= 6);
-    }
-}
-
-#[cfg(test)]
-impl MemDisk {
-    /// A copy of the disk as it is, to crash in several ways.
-    pub(crate) fn fork(&self) -> MemDisk {
-        let state = self.0.state.lock();
-        MemDisk(Arc::new(Shared {
-            state: Mutex::new(State {
-                calls: state.calls,
-                fault: None,
-                next_inode: state.next_inode,
-                files: state
-                    .files
-                    .iter()
-                    .map(|(i, f)| (*i, MemInode { written: f.written.clone(), synced: f.synced.clone(), dirty: f.dirty.clone() }))
-                    .collect(),
-                names: state.names.clone(),
-                lasting: state.lasting.clone(),
-                pending: state.pending.clone(),
-                locks: BTreeMap::new(),
-                life: 0,
-            }),
-            handles: HandleCache::new(HANDLES_OPEN_MAX),
-        }))
     }
 }

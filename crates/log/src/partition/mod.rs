@@ -121,6 +121,11 @@ impl PartitionLog {
         self.segments.len()
     }
 
+    /// Base offset of the oldest segment; the log may start within it.
+    pub fn first_segment_base(&self) -> Offset {
+        self.segments[0].base
+    }
+
     /// Base offset of the segment that grows.
     pub fn active_segment_base(&self) -> Offset {
         self.active().base
@@ -201,6 +206,14 @@ impl PartitionLog {
     /// Whether an earlier failure took the log out of service, and which.
     pub fn failure(&self) -> Option<&str> {
         self.failed.as_deref()
+    }
+
+    /// Closes the files that are kept open, so that they do not outlive a folder that is about to be removed.
+    pub fn release_files(&mut self) {
+        for segment in &self.segments {
+            segment.close(&*self.disk);
+        }
+        self.tail.take_file();
     }
 
     fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset) {

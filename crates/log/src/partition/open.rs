@@ -145,8 +145,8 @@ impl PartitionLog {
         let clean = hints.clean && !was_empty && epochs_known && log.open_clean_tail()?;
         let mut recovery = Recovery { clean, ..Recovery::default() };
         if recovery.clean {
-            log.rebuild_missing_indexes(&found, &mut recovery)?;
             log.sync.durable_end = log.log_end_offset();
+            log.rebuild_missing_indexes(log.segments.len() - 1, &found, &mut recovery)?;
         } else {
             let recovery_point = if epochs_known { hints.recovery_point.unwrap_or(Offset::ZERO) } else { Offset::ZERO };
             log.recover(recovery_point, &found, &mut recovery)?;

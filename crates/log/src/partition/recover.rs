@@ -97,7 +97,7 @@ impl PartitionLog {
                 Some(_) => at += 1,
             }
         }
-        self.rebuild_missing_indexes(found, recovery)?;
+        self.rebuild_missing_indexes(first, found, recovery)?;
         self.mark_recovered(first, recovery_point);
         Ok(())
     }
@@ -296,15 +296,11 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Closed segments whose index files are gone get new ones, by their headers.
-    pub(super) fn rebuild_missing_indexes(&mut self, found: &Found, recovery: &mut Recovery) -> Result<(), LogError> {
-        for at in 0..self.segments.len().saturating_sub(1) {
+    /// Of the first `below` segments, all closed: those whose index files are gone get new ones, by their headers.
+    pub(super) fn rebuild_missing_indexes(&mut self, below: usize, found: &Found, recovery: &mut Recovery) -> Result<(), LogError> {
+        for at in 0..below {
             let (base, size) = (self.segments[at].base, self.segments[at].size);
             if size == 0 || (found.indexes.contains(&base) && found.time_indexes.contains(&base)) {
-                continue;
-            }
-            if self.segments[at].file(self.place(), FileKind::OffsetIndex)?.len().map_err(|e| self.read_failure(at, e))? > 0 {
-                // The recovery has just made it.
                 continue;
             }
             let empty = Tail::empty(base, self.tail.created, 0);
