@@ -29,7 +29,7 @@ fn both_sarama_programs_run_against_a_node_with_nothing_configured() {
     build(home.path());
     isolate_or_claim(9092);
     let mut node = Running::start(ottla(&["serve"]).current_dir(home.path()));
-    node.wait_until(|said| said.contains("localhost:9092"));
+    node.wait_until(|said| said.contains("is ready"));
 
     // The first message makes the topic.
     let send = || run(&mut Command::new(home.path().join("producer"))).ok().stdout;
