@@ -1,0 +1,216 @@
+//! What every request handler is given: the broker's parts, and the few questions that several APIs ask of them.
+//!
+//! Owns nothing itself but the wiring; each part owns its state.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ottla_cluster::controller::{Command, ControllerError, Reply};
+use ottla_cluster::metadata::MetadataImage;
+use ottla_model::config::ServerConfig;
+use ottla_model::{Clock, NodeId, PartitionId, TimestampMs, TopicId};
+use ottla_wire::ErrorCode;
+use tokio::time::Instant;
+
+use crate::controller::ControllerHandle;
+use crate::controller::error_code as controller_error_code;
+use crate::fetch_session::FetchSessions;
+use crate::metadata_publisher::{MetadataPublisher, Published};
+use crate::partition::{Leadership, NotServing, Partition, PartitionManager, PartitionStartError};
+use crate::producer_ids::ProducerIds;
+use crate::purgatory::Purgatory;
+
+/// The system's wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> TimestampMs {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        TimestampMs(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A running broker's parts.
+pub struct BrokerContext {
+    /// The configuration the node was started with. See [`BrokerContext::effective_config`] for dynamic changes.
+    pub config: Arc<ServerConfig>,
+    /// Where metadata is changed.
+    pub controller: ControllerHandle,
+    /// The local partitions.
+    pub partitions: Arc<PartitionManager>,
+    /// How many partitions parked fetches may watch.
+    pub purgatory: Arc<Purgatory>,
+    /// Fetch sessions (KIP-227).
+    pub fetch_sessions: FetchSessions,
+    /// Ids for idempotent producers.
+    pub producer_ids: ProducerIds,
+    published: Arc<Published>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Where a node is reached on some listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// The node.
+    pub node: NodeId,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: i32,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+}
+
+/// Why a command to the controller brought no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandFailure {
+    /// It was refused.
+    #[error(transparent)]
+    Refused(#[from] ControllerError),
+    /// The request's time was over. The command may still take effect.
+    #[error("not done within the request's timeout; it may still be")]
+    TimedOut,
+    /// The task that carried it has ended badly: a defect.
+    #[error("the command was not carried out: {0}")]
+    Lost(String),
+}
+
+impl CommandFailure {
+    /// What a client is told.
+    pub fn error_code(&self) -> ErrorCode {
+        match self {
+            CommandFailure::Refused(error) => controller_error_code(error),
+            CommandFailure::TimedOut => ErrorCode::RequestTimedOut,
+            CommandFailure::Lost(_) => ErrorCode::UnknownServerError,
+        }
+    }
+}
+
+impl BrokerContext {
+    /// Opens the log dirs and everything in them, and follows the controller's metadata from then on. Blocks on files while it opens
+    /// partitions, so it is called before there is anybody to serve. The publisher is to be stopped before the partitions are.
+    pub fn start(
+        config: Arc<ServerConfig>,
+        controller: ControllerHandle,
+        partitions: Arc<PartitionManager>,
+        clock: Arc<dyn Clock>,
+        session_id_seed: u64,
+    ) -> Result<(Arc<BrokerContext>, MetadataPublisher), PartitionStartError> {
+        let published = Arc::new(Published::new(Arc::clone(&config)));
+        let images = controller.subscribe();
+        let image = controller.image();
+        partitions.load(&image, &published.config_with(&image))?;
+        published.publish(image, &partitions);
+        partitions.start_maintenance(&published)?;
+        let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), images);
+        let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
+        let context = BrokerContext {
+            controller,
+            partitions,
+            purgatory: Arc::default(),
+            fetch_sessions: FetchSessions::new(slots, session_id_seed),
+            producer_ids: ProducerIds::default(),
+            published,
+            clock,
+            config,
+        };
+        Ok((Arc::new(context), publisher))
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.config.node_id
+    }
+
+    /// The wall clock.
+    #[inline]
+    pub fn now(&self) -> TimestampMs {
+        self.clock.now()
+    }
+
+    /// The metadata whose partitions are there.
+    #[inline]
+    pub fn image(&self) -> arc_swap::Guard<Arc<MetadataImage>> {
+        self.published.image()
+    }
+
+    /// The configuration with the dynamic changes of the published image.
+    pub fn effective_config(&self) -> Arc<ServerConfig> {
+        self.published.config()
+    }
+
+    /// A partition by its topic's name. That it is here does not say that this broker leads it.
+    #[inline]
+    pub fn partition(&self, topic: &str, partition: PartitionId) -> Result<Arc<Partition>, NotServing> {
+        match self.partitions.find(topic, partition) {
+            Some(found) => Ok(found),
+            None => Err(self.why_not(topic, partition)),
+        }
+    }
+
+    /// A partition by its topic's id.
+    #[inline]
+    pub fn partition_by_id(&self, topic: TopicId, partition: PartitionId) -> Result<Arc<Partition>, NotServing> {
+        match self.partitions.find_by_id(topic, partition) {
+            Some(found) => Ok(found),
+            None => match self.image().topic_by_id(topic) {
+                Some(known) => Err(self.why_not(known.name.as_str(), partition)),
+                None => Err(NotServing::UnknownTopicId),
+            },
+        }
+    }
+
+    #[cold]
+    fn why_not(&self, topic: &str, partition: PartitionId) -> NotServing {
+        match self.image().partition(topic, partition) {
+            None => NotServing::UnknownPartition,
+            Some(elsewhere) if !elsewhere.has_replica(self.node()) => {
+                NotServing::NotLeader { current: Leadership { leader: elsewhere.leader, epoch: elsewhere.leader_epoch } }
+            }
+            // It should be here: its directory has failed, or it is being deleted.
+            Some(_) if self.partitions.is_out_of_reach(topic, partition) => NotServing::Offline,
+            Some(_) => NotServing::UnknownPartition,
+        }
+    }
+
+    /// Where these nodes are reached on a listener; those that are not are left out.
+    pub fn endpoints(&self, nodes: &[i32], listener: &str) -> Vec<NodeAddress> {
+        let image = self.image();
+        let address = |id: &i32| {
+            let broker = image.broker(NodeId(*id))?;
+            let at = broker.end_point(listener)?;
+            Some(NodeAddress { node: broker.id, host: at.host.clone(), port: i32::from(at.port), rack: broker.rack.clone() })
+        };
+        nodes.iter().filter_map(address).collect()
+    }
+
+    /// Sends a command to the controller now; the future ends when what it did can be seen on this broker, or at the deadline. The
+    /// command is carried out even if nobody awaits the future.
+    pub fn command(
+        self: &Arc<Self>,
+        command: Command,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Reply, CommandFailure>> + Send + use<> {
+        let broker = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let reply = broker.controller.submit(command).await?;
+            // The controller answers after it has applied the command: its image now is at or behind it.
+            let position = broker.controller.image().position();
+            broker.published.reach(position).await;
+            Ok(reply)
+        });
+        async move {
+            match tokio::time::timeout_at(deadline, task).await {
+                Ok(Ok(done)) => done,
+                Ok(Err(lost)) => Err(CommandFailure::Lost(lost.to_string())),
+                Err(_elapsed) => Err(CommandFailure::TimedOut),
+            }
+        }
+    }
+}
+
+/// The deadline of a request that may take `timeout_ms` from now; a negative timeout has passed already.
+pub fn deadline_after(timeout_ms: i32) -> Instant {
+    Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0))
+}

@@ -1,0 +1,126 @@
+//! Carries each new image of the controller to this broker: first to the local partitions, then to everybody else.
+//!
+//! Owns the published image and the broker's effective configuration. A request that sees a topic in the published image finds its
+//! partitions: an image is published only when the logs it asks for are there. File calls run on blocking threads, never on a network
+//! thread.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ottla_cluster::metadata::{MetadataImage, MetadataPosition};
+use ottla_model::NodeId;
+use ottla_model::config::ServerConfig;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::partition::PartitionManager;
+
+/// The image and configuration that requests go by.
+pub struct Published {
+    node: NodeId,
+    /// As the node was started, without dynamic changes.
+    started_with: Arc<ServerConfig>,
+    image: ArcSwap<MetadataImage>,
+    config: ArcSwap<ServerConfig>,
+    position: watch::Sender<Option<MetadataPosition>>,
+}
+
+impl Published {
+    /// Nothing published yet.
+    pub fn new(config: Arc<ServerConfig>) -> Published {
+        Published {
+            node: config.node_id,
+            image: ArcSwap::default(),
+            config: ArcSwap::new(Arc::clone(&config)),
+            started_with: config,
+            position: watch::Sender::new(None),
+        }
+    }
+
+    /// The published image.
+    #[inline]
+    pub fn image(&self) -> arc_swap::Guard<Arc<MetadataImage>> {
+        self.image.load()
+    }
+
+    /// The broker's configuration with the dynamic changes of the published image.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
+    /// Waits until the image at `position` or a later one is published.
+    pub async fn reach(&self, position: Option<MetadataPosition>) {
+        let mut published = self.position.subscribe();
+        // The sender lives as long as `self`, so the wait ends by what it waits for only.
+        let _ = published.wait_for(|at| *at >= position).await;
+    }
+
+    /// The broker's configuration with the dynamic changes of an image.
+    pub fn config_with(&self, image: &MetadataImage) -> Arc<ServerConfig> {
+        match self.started_with.with_dynamic(&image.default_broker_config(), &image.broker_config(self.node)) {
+            Ok(config) => Arc::new(config),
+            Err(error) => {
+                // The controller checked each change; together with this node's own file they may still not go together.
+                tracing::error!("the dynamic configs of this broker are not taken over: {error}");
+                self.config.load_full()
+            }
+        }
+    }
+
+    /// Takes over an image: makes the partitions follow it, then lets it be seen. Blocks on files.
+    pub fn publish(&self, image: Arc<MetadataImage>, partitions: &PartitionManager) {
+        let before = self.image.load_full();
+        let config_changed = before.default_broker_config() != image.default_broker_config()
+            || before.broker_config(self.node) != image.broker_config(self.node);
+        if config_changed {
+            self.config.store(self.config_with(&image));
+        }
+        partitions.follow(&before, &image, &self.config.load(), config_changed);
+        let position = image.position();
+        self.image.store(image);
+        self.position.send_replace(position);
+    }
+}
+
+/// The task that follows the controller's images. Stopped, it finishes the one in hand.
+pub struct MetadataPublisher {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl MetadataPublisher {
+    /// Follows `images` until stopped or until their sender is gone. Images that come while one is taken over are skipped but for the
+    /// newest.
+    pub fn start(
+        published: Arc<Published>,
+        partitions: Arc<PartitionManager>,
+        mut images: watch::Receiver<Arc<MetadataImage>>,
+    ) -> MetadataPublisher {
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            loop {
+                let image = Arc::clone(&images.borrow_and_update());
+                if published.image().position() != image.position() {
+                    let (published, partitions) = (Arc::clone(&published), Arc::clone(&partitions));
+                    let done = tokio::task::spawn_blocking(move || published.publish(image, &partitions)).await;
+                    if let Err(error) = done {
+                        tracing::error!("an image of the metadata could not be taken over: {error}");
+                    }
+                }
+                tokio::select! {
+                    changed = images.changed() => if changed.is_err() { return },
+                    _ = stopped.wait_for(|stop| *stop) => return,
+                }
+            }
+        });
+        MetadataPublisher { stop, task }
+    }
+
+    /// Ends the task.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::error!("the metadata publisher ended badly: {error}");
+        }
+    }
+}

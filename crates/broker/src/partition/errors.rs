@@ -1,0 +1,93 @@
+//! From what can go wrong with a partition to Kafka's error codes: one exhaustive function per enum, so that a new cause does not
+//! compile until somebody has decided what a client is told.
+
+use ottla_log::{AppendError, LogError, ReadError};
+use ottla_wire::ErrorCode;
+
+use super::Leadership;
+
+/// Why a partition cannot be served here and now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotServing {
+    /// There is no topic of this name, or it has no partition of this number.
+    #[error("no such partition")]
+    UnknownPartition,
+    /// There is no topic of this id.
+    #[error("no topic of this id")]
+    UnknownTopicId,
+    /// Another broker leads it.
+    #[error("node {} leads it in epoch {}", current.leader, current.epoch)]
+    NotLeader {
+        /// Who leads it.
+        current: Leadership,
+    },
+    /// The client believes in an older leader epoch (KIP-320).
+    #[error("the leader epoch is {} by now", current.epoch)]
+    FencedLeaderEpoch {
+        /// Who leads it.
+        current: Leadership,
+    },
+    /// The client believes in a newer leader epoch than this broker has heard of (KIP-320).
+    #[error("the leader epoch is newer than this broker's")]
+    UnknownLeaderEpoch,
+    /// Its log directory is offline.
+    #[error("its log directory is offline")]
+    Offline,
+}
+
+impl NotServing {
+    /// What a client is told.
+    pub const fn error_code(self) -> ErrorCode {
+        match self {
+            NotServing::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+            NotServing::UnknownTopicId => ErrorCode::UnknownTopicId,
+            NotServing::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
+            NotServing::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+            NotServing::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
+            NotServing::Offline => ErrorCode::KafkaStorageError,
+        }
+    }
+
+    /// The leader to go to instead, where the answer has room for that (KIP-951).
+    pub const fn current_leader(self) -> Option<Leadership> {
+        match self {
+            NotServing::NotLeader { current } | NotServing::FencedLeaderEpoch { current } => Some(current),
+            NotServing::UnknownPartition | NotServing::UnknownTopicId | NotServing::UnknownLeaderEpoch | NotServing::Offline => None,
+        }
+    }
+}
+
+/// What a producer is told.
+pub const fn append_error_code(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::Batch(error) => error.error_code(),
+        AppendError::InvalidRecord { .. } => ErrorCode::InvalidRecord,
+        AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+        AppendError::InvalidTimestamp { .. } | AppendError::TimestampTypeNotTheirs => ErrorCode::InvalidTimestamp,
+        AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+        AppendError::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+        // Only a follower's append asks for dense offsets; no client ever sees this.
+        AppendError::NotDense { .. } => ErrorCode::UnknownServerError,
+        AppendError::Log(error) => log_error_code(error),
+    }
+}
+
+/// What anyone is told whose request needs a log that fails.
+pub const fn log_error_code(error: &LogError) -> ErrorCode {
+    match error {
+        LogError::Io(_) | LogError::Failed { .. } | LogError::BadFile { .. } | LogError::BadFolderName(_) => ErrorCode::KafkaStorageError,
+        LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+    }
+}
+
+/// What a consumer is told.
+pub const fn read_error_code(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Damaged { .. } => ErrorCode::CorruptMessage,
+        ReadError::Io(_) => ErrorCode::KafkaStorageError,
+    }
+}

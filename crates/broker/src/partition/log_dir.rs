@@ -1,0 +1,126 @@
+//! One entry of `log.dirs`: its disk, the partitions on it, and whether it still works.
+//!
+//! Owns the fate of the folder as a whole: the first failed write or sync takes it offline for good, since nobody can say any more
+//! what its files hold. Never knows what a partition's log contains.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use ottla_log::disk::Disk;
+use ottla_model::{DirectoryId, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::syncer::SyncQueue;
+use super::{Partition, Syncer};
+
+/// A log directory.
+pub struct LogDir {
+    path: PathBuf,
+    id: DirectoryId,
+    disk: Arc<dyn Disk>,
+    offline: AtomicBool,
+    /// Weak: the partition manager owns the partitions, and a partition knows its directory.
+    partitions: Mutex<HashMap<TopicPartition, Weak<Partition>>>,
+    pub(super) queue: SyncQueue,
+    health: Arc<DirHealth>,
+}
+
+/// How many of a broker's directories still work; tells when none is left.
+#[derive(Debug)]
+pub(super) struct DirHealth {
+    online: AtomicUsize,
+    all_failed: watch::Sender<Option<String>>,
+}
+
+impl DirHealth {
+    pub(super) fn new(dirs: usize) -> Arc<DirHealth> {
+        Arc::new(DirHealth { online: AtomicUsize::new(dirs), all_failed: watch::Sender::new(None) })
+    }
+
+    /// Gets the reason once the last directory has failed.
+    pub(super) fn all_failed(&self) -> watch::Receiver<Option<String>> {
+        self.all_failed.subscribe()
+    }
+}
+
+impl LogDir {
+    pub(super) fn new(path: PathBuf, id: DirectoryId, disk: Arc<dyn Disk>, health: Arc<DirHealth>) -> LogDir {
+        LogDir { path, id, disk, offline: AtomicBool::new(false), partitions: Mutex::default(), queue: SyncQueue::default(), health }
+    }
+
+    /// Starts the threads that sync this directory's partitions.
+    pub(super) fn start_syncer(self: &Arc<Self>) -> std::io::Result<Syncer> {
+        Syncer::start(Arc::clone(self))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `directory.id` of its `meta.properties`.
+    pub fn id(&self) -> DirectoryId {
+        self.id
+    }
+
+    /// The file system it is on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Whether a write or sync failed here.
+    #[inline]
+    pub fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Acquire)
+    }
+
+    /// Takes the directory out of service: its partitions answer KAFKA_STORAGE_ERROR until the broker is restarted. Whoever waits for
+    /// one of them is woken to find that out.
+    pub fn fail(&self, doing: &str, error: &dyn std::error::Error) {
+        if self.offline.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::error!(
+            log_dir = %self.path.display(),
+            "log directory is offline: {doing} failed: {error}; its partitions are not served until the disk is mended and the broker \
+             restarted"
+        );
+        for partition in self.partitions() {
+            partition.wait_list().notify_all();
+        }
+        if self.health.online.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.health.all_failed.send_replace(Some(format!("all log directories have failed, {} last: {error}", self.path.display())));
+        }
+    }
+
+    /// The partitions on it.
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// How many partitions are on it: a new one goes to the directory with the fewest.
+    pub fn partition_count(&self) -> usize {
+        self.partitions.lock().len()
+    }
+
+    pub(super) fn add(&self, partition: &Arc<Partition>) {
+        self.partitions.lock().insert(partition.topic_partition().clone(), Arc::downgrade(partition));
+    }
+
+    pub(super) fn remove(&self, partition: &Partition) {
+        self.partitions.lock().remove(partition.topic_partition());
+    }
+}
+
+impl std::fmt::Debug for LogDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogDir")
+            .field("path", &self.path)
+            .field("id", &self.id)
+            .field("offline", &self.is_offline())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,25 @@
+//! The partitions this broker holds: their logs, what is durable of them, and who waits for them.
+//!
+//! [`Partition`] is the only owner of its log; the log's lock is held for one append or one lookup, never across a sync or an await.
+//! [`PartitionManager`] finds partitions and follows the metadata image. Knows nothing of requests or sockets.
+
+mod errors;
+mod load;
+mod log_dir;
+mod maintenance;
+mod manager;
+mod replica;
+mod settings;
+mod syncer;
+#[cfg(test)]
+mod tests;
+
+pub use errors::{NotServing, append_error_code, log_error_code, read_error_code};
+pub use load::{LogDirSpec, PartitionStartError};
+pub use log_dir::LogDir;
+pub use manager::{PartitionManager, Topic, Topics};
+pub use replica::{AppendOptions, Isolation, Leadership, Partition, PartitionRead, Watermarks};
+pub use settings::{TopicSettings, log_config};
+pub use syncer::{BACKGROUND_BYTES_MAX, BACKGROUND_DELAY, SYNC_THREADS_MAX};
+
+use syncer::Syncer;
