@@ -3,6 +3,7 @@
 //! Every write is on stable storage when it returns. What is stored is named maps of MessagePack, so that a later version can
 //! add to it. Knows nothing of what a record means.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -11,7 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use openraft::Vote;
+use openraft::{CommittedLeaderId, EmptyNode, EntryPayload, Membership, Vote};
+use ottla_cluster::metadata::MetadataRecord;
 use ottla_model::{ClusterId, DirectoryId, NodeId};
 #[cfg(test)]
 use redb::StorageBackend;
@@ -20,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::ControllerStartError;
-use super::raft::{Entry, LogId, SnapshotMeta, VoterId};
+use super::raft::{Entry, LogId, MetadataEntry, SnapshotMeta, VoterId};
 
 /// Kafka's name for the folder of the metadata log, within the metadata log dir.
 pub(super) const FOLDER: &str = "__cluster_metadata-0";
@@ -30,6 +32,8 @@ const FILE: &str = "metadata.redb";
 const FILE_IN_THE_MAKING: &str = "metadata.redb.new";
 /// The version of what this module writes; a higher one is refused.
 const FORMAT: u32 = 1;
+/// The term in which a new log's sole voter is the leader.
+const FIRST_TERM: u64 = 1;
 /// redb's own cache: the log is read once, at start, and appended to from then on.
 const CACHE_BYTES_MAX: usize = 2 << 20;
 /// A snapshot is stored in pieces of this size, so that no single value takes a contiguous piece of the file as large as it.
@@ -121,17 +125,20 @@ impl fmt::Debug for MetadataFile {
 }
 
 impl MetadataFile {
-    /// Opens the file of this identity in the metadata log dir, or makes it where there is none and `may_format`.
-    pub fn open(log_dir: &Path, own: &Identity, may_format: bool) -> Result<MetadataFile, ControllerStartError> {
+    /// Opens the file of this identity in the metadata log dir. Where there is none it is made with the records that `format`
+    /// gives; without it that is an error.
+    pub fn open(
+        log_dir: &Path,
+        own: &Identity,
+        format: Option<impl FnOnce() -> Result<Vec<MetadataRecord>, ControllerStartError>>,
+    ) -> Result<MetadataFile, ControllerStartError> {
         let folder = log_dir.join(FOLDER);
         let path = folder.join(FILE);
         let unusable = |source: redb::Error| ControllerStartError::Unusable { path: path.clone(), source };
         let exists = path.try_exists().map_err(|source| ControllerStartError::Io { path: path.clone(), source })?;
         if !exists {
-            if !may_format {
-                return Err(ControllerStartError::NotFormatted { path });
-            }
-            return make(log_dir, &folder, own);
+            let first = format.ok_or(ControllerStartError::NotFormatted { path })?()?;
+            return make(log_dir, &folder, own, first);
         }
         let database = builder().open(&path).map_err(|error| unusable(error.into()))?;
         let file = MetadataFile::from_database(database);
@@ -147,13 +154,18 @@ impl MetadataFile {
 
     /// A file on another backend than the disk, newly formatted.
     #[cfg(test)]
-    pub fn on_backend(backend: impl StorageBackend, own: &Identity) -> Result<MetadataFile, FileError> {
-        let opening = |error: redb::Error| FileError { action: "be opened", source: Arc::new(FileCause::Database(error)) };
-        let database = builder().create_with_backend(backend).map_err(|error| opening(error.into()))?;
-        let file = MetadataFile::from_database(database);
-        file.format(own)?;
-        file.count_stored()?;
+    pub fn on_backend(backend: impl StorageBackend, own: &Identity, first: Vec<MetadataRecord>) -> Result<MetadataFile, FileError> {
+        let file = MetadataFile::reopen(backend)?;
+        file.format(own, first)?;
         Ok(file)
+    }
+
+    /// A file on another backend than the disk.
+    #[cfg(test)]
+    pub fn reopen(backend: impl StorageBackend) -> Result<MetadataFile, FileError> {
+        let failed = |error: redb::Error| FileError { action: "be opened", source: Arc::new(FileCause::Database(error)) };
+        let database = builder().create_with_backend(backend).map_err(|error| failed(error.into()))?;
+        Ok(MetadataFile::from_database(database))
     }
 
     /// What the log holds was appended since the last snapshot: each snapshot purges what it covers.
@@ -167,11 +179,26 @@ impl MetadataFile {
         MetadataFile(Arc::new(Shared { database, appended_bytes: AtomicU64::new(0) }))
     }
 
-    fn format(&self, own: &Identity) -> Result<(), FileError> {
+    /// Writes whose log this is, and with it all that a sole voter comes to by electing itself: its vote, who the voters are, and
+    /// the first records. In one transaction, as each sync is a part of the time until a new node answers.
+    fn format(&self, own: &Identity, first: Vec<MetadataRecord>) -> Result<(), FileError> {
+        let voter = own.voter();
+        let membership = Membership::new(vec![BTreeSet::from([voter])], BTreeMap::from([(voter, EmptyNode {})]));
+        let elected = CommittedLeaderId::new(FIRST_TERM, voter);
+        let entries = [
+            // openraft gives the first membership of a log no leader: it precedes the first election.
+            Entry { log_id: LogId::default(), payload: EntryPayload::Membership(membership) },
+            Entry { log_id: LogId::new(elected, 1), payload: EntryPayload::Normal(MetadataEntry { records: first }) },
+        ];
         self.write("be made", |transaction| {
-            transaction.open_table(LOG)?;
             transaction.open_table(SNAPSHOT)?;
-            put(transaction, IDENTITY, own)
+            put(transaction, IDENTITY, own)?;
+            put(transaction, VOTE, &Vote::new_committed(FIRST_TERM, voter))?;
+            let mut log = transaction.open_table(LOG)?;
+            for entry in &entries {
+                log.insert(entry.log_id.index, encode_entry(entry)?.as_slice())?;
+            }
+            Ok(())
         })
     }
 
@@ -193,10 +220,11 @@ impl MetadataFile {
         self.read("read its start", |meta| get(meta, PURGED))
     }
 
-    pub fn last_entry(&self) -> Result<Option<Entry>, FileError> {
+    /// The last entry's id; its contents, which may be long, are not read.
+    pub fn last_id(&self) -> Result<Option<LogId>, FileError> {
         self.guard("read its end", || {
             let log = self.0.database.begin_read()?.open_table(LOG)?;
-            log.last()?.map(|(_, bytes)| decode("an entry", bytes.value())).transpose()
+            log.last()?.map(|(_, bytes)| decode("the id of an entry", bytes.value())).transpose()
         })
     }
 
@@ -204,7 +232,7 @@ impl MetadataFile {
         self.guard("read its entries", || {
             let log = self.0.database.begin_read()?.open_table(LOG)?;
             let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
-            log.range(bounds)?.map(|entry| decode("an entry", entry?.1.value())).collect()
+            log.range(bounds)?.map(|entry| decode_entry(entry?.1.value())).collect()
         })
     }
 
@@ -213,7 +241,7 @@ impl MetadataFile {
         self.write("append", |transaction| {
             let mut log = transaction.open_table(LOG)?;
             for entry in entries {
-                let bytes = encode("an entry", &entry)?;
+                let bytes = encode_entry(&entry)?;
                 log.insert(entry.log_id.index, bytes.as_slice())?;
                 appended_bytes += bytes.len() as u64;
             }
@@ -297,7 +325,7 @@ fn builder() -> redb::Builder {
 }
 
 /// Makes the file under another name first: a crash on the way leaves nothing that looks like a metadata log.
-fn make(log_dir: &Path, folder: &Path, own: &Identity) -> Result<MetadataFile, ControllerStartError> {
+fn make(log_dir: &Path, folder: &Path, own: &Identity, first: Vec<MetadataRecord>) -> Result<MetadataFile, ControllerStartError> {
     let in_the_making = folder.join(FILE_IN_THE_MAKING);
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -311,7 +339,7 @@ fn make(log_dir: &Path, folder: &Path, own: &Identity) -> Result<MetadataFile, C
     let unusable = |source: redb::Error| ControllerStartError::Unusable { path: in_the_making.clone(), source };
     let database = builder().create(&in_the_making).map_err(|error| unusable(error.into()))?;
     let made = MetadataFile::from_database(database);
-    made.format(own).map_err(|source| ControllerStartError::Unreadable { path: in_the_making.clone(), source })?;
+    made.format(own, first).map_err(|source| ControllerStartError::Unreadable { path: in_the_making.clone(), source })?;
     fs::rename(&in_the_making, folder.join(FILE)).map_err(io(&in_the_making))?;
     for dir in [folder, log_dir] {
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
@@ -349,6 +377,21 @@ fn put(transaction: &WriteTransaction, key: &'static str, value: &impl Serialize
 fn remove(transaction: &WriteTransaction, range: (Bound<u64>, Bound<u64>)) -> Outcome<()> {
     transaction.open_table(LOG)?.retain_in(range, |_, _| false)?;
     Ok(())
+}
+
+/// An entry's id, and after it what it holds.
+fn encode_entry(entry: &Entry) -> Outcome<Vec<u8>> {
+    let mut bytes = encode("the id of an entry", &entry.log_id)?;
+    bytes.append(&mut encode("an entry", &entry.payload)?);
+    Ok(bytes)
+}
+
+fn decode_entry(bytes: &[u8]) -> Outcome<Entry> {
+    let mut values = rmp_serde::Deserializer::from_read_ref(bytes);
+    let failed = |source| FileCause::Decode { what: "an entry", source };
+    let log_id = LogId::deserialize(&mut values).map_err(failed)?;
+    let payload = EntryPayload::deserialize(&mut values).map_err(failed)?;
+    Ok(Entry { log_id, payload })
 }
 
 /// Structs as maps by the names of their fields: a field can be added, and an older entry still be read.

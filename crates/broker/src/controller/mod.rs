@@ -73,8 +73,11 @@ impl ControllerHandle {
         }
         let identity = Identity::new(config.cluster_id.clone(), config.node_id, config.directory_id);
         let ControllerConfig { log_dir, may_format, server, .. } = config;
-        let own = identity.clone();
-        let open = move || MetadataFile::open(&log_dir, &own, may_format);
+        let (own, defaults) = (identity.clone(), Arc::clone(&server));
+        let open = move || {
+            let format = || proposer::first_records(&own, &defaults);
+            MetadataFile::open(&log_dir, &own, may_format.then_some(format))
+        };
         ControllerHandle::start_on(open, identity, server).await
     }
 

@@ -1,14 +1,14 @@
 //! The controller's thread: starts the quorum, then turns waiting commands into entries of the metadata log, one entry at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
 use openraft::error::{ClientWriteError, RaftError};
-use openraft::{EmptyNode, ServerState, SnapshotPolicy};
+use openraft::{ServerState, SnapshotPolicy};
 use ottla_cluster::controller::{Command, Context, Controller, ControllerError, Format, Reply};
-use ottla_cluster::metadata::MetadataRecord;
+use ottla_cluster::metadata::{MetadataImage, MetadataRecord};
 use ottla_model::config::ServerConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -111,7 +111,6 @@ impl Proposer {
         let raft = Raft::new(own, Arc::new(config), SoleVoterNetwork, log, machine).await.map_err(|error| unreadable(&error))?;
         let proposer = Proposer { raft, file, seat };
         proposer.lead(leads_already).await?;
-        proposer.format().await?;
         Ok(proposer)
     }
 
@@ -122,10 +121,7 @@ impl Proposer {
             Some(failure) => ControllerStartError::Failed(failure),
             None => ControllerStartError::Raft(error.to_string()),
         };
-        if !self.raft.is_initialized().await.map_err(|error| failed(&error))? {
-            let members = BTreeMap::from([(self.seat.identity.voter(), EmptyNode {})]);
-            self.raft.initialize(members).await.map_err(|error| failed(&error))?;
-        } else if !leads_already {
+        if !leads_already {
             self.raft.trigger().elect().await.map_err(|error| failed(&error))?;
         }
         let wait = self.raft.wait(None);
@@ -134,20 +130,6 @@ impl Proposer {
             "leader of the whole log",
         );
         caught_up.await.map(drop).map_err(|error| failed(&error))
-    }
-
-    /// Writes the first records of a cluster, unless they are there.
-    async fn format(&self) -> Result<(), ControllerStartError> {
-        let image = self.seat.published.current.load_full();
-        let found = image.cluster_id();
-        if found.0.is_empty() {
-            let command = Command::Format(Format { cluster_id: self.seat.identity.cluster_id.clone() });
-            let computed = self.compute([&command].into_iter()).map_err(ControllerStartError::Random)?;
-            let mut replies = computed.replies;
-            self.commit(computed.records).await.map_err(ControllerStartError::Format)?;
-            return replies.pop_front().map_or(Ok(()), |reply| reply.map(drop)).map_err(ControllerStartError::Format);
-        }
-        Ok(())
     }
 
     /// Serves until the end is asked for, no handle is left, or the quorum fails.
@@ -193,11 +175,8 @@ impl Proposer {
     }
 
     fn compute<'a>(&self, commands: impl Iterator<Item = &'a Command>) -> Result<Computed, getrandom::Error> {
-        let mut seed = [0; 16];
-        getrandom::fill(&mut seed)?;
         let image = self.seat.published.current.load_full();
-        let next_index = image.position().map_or(0, |position| position.index + 1);
-        let mut controller = Controller::new(image.as_ref().clone(), &self.seat.server, &Context { seed, next_index });
+        let mut controller = Controller::new(image.as_ref().clone(), &self.seat.server, &context(&image)?);
         let mut replies = VecDeque::new();
         for command in commands {
             replies.push_back(controller.execute(command));
@@ -244,6 +223,22 @@ impl Proposer {
             }
         }
     }
+}
+
+/// The first records of a cluster.
+pub(super) fn first_records(identity: &Identity, server: &ServerConfig) -> Result<Vec<MetadataRecord>, ControllerStartError> {
+    let image = MetadataImage::default();
+    let context = context(&image).map_err(ControllerStartError::Random)?;
+    let mut controller = Controller::new(image, server, &context);
+    let format = Command::Format(Format { cluster_id: identity.cluster_id.clone() });
+    controller.execute(&format).map_err(ControllerStartError::Format)?;
+    Ok(controller.into_records())
+}
+
+fn context(image: &MetadataImage) -> Result<Context, getrandom::Error> {
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed)?;
+    Ok(Context { seed, next_index: image.position().map_or(0, |position| position.index + 1) })
 }
 
 /// What a sequence of commands came to: a reply for each that was computed.

@@ -62,8 +62,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = LogStore;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
-        let (purged, last) = self.access(|file| Ok((file.purged()?, file.last_entry()?)), read_logs).await?;
-        Ok(LogState { last_purged_log_id: purged, last_log_id: last.map(|entry| entry.log_id).or(purged) })
+        let (purged, last) = self.access(|file| Ok((file.purged()?, file.last_id()?)), read_logs).await?;
+        Ok(LogState { last_purged_log_id: purged, last_log_id: last.or(purged) })
     }
 
     async fn get_log_reader(&mut self) -> LogStore {
