@@ -9,5 +9,11 @@ pub mod controller;
 pub mod fetch_session;
 pub mod metadata_publisher;
 pub mod net;
+mod node;
 pub mod partition;
+pub mod producer_ids;
 pub mod purgatory;
+mod storage;
+
+pub use node::{Broker, StartError};
+pub use storage::StorageError;

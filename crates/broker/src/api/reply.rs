@@ -150,10 +150,15 @@ impl LaterReply {
 
     fn encode_into<'r, R: Message<'r>>(self, out: &mut Writer, response: &R) -> Result<(), CloseReason> {
         let mark = out.begin_frame();
-        let done = ResponseHeader { correlation_id: self.correlation_id }
-            .encode(out, self.api, self.version)
-            .and_then(|()| response.encode(out, self.version))
-            .and_then(|()| out.end_frame(mark));
-        done.map_err(|error| CloseReason::Unencodable { api: self.api, version: self.version, error })
+        let unencodable = |error| CloseReason::Unencodable { api: self.api, version: self.version, error };
+        let header = ResponseHeader { correlation_id: self.correlation_id };
+        let encoded = header.encode(out, self.api, self.version).and_then(|()| response.encode(out, self.version));
+        match encoded {
+            Ok(()) => out.end_frame(mark).map_err(unencodable),
+            Err(error) => {
+                out.discard_frame(mark);
+                Err(unencodable(error))
+            }
+        }
     }
 }

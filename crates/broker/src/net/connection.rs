@@ -10,13 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BufMut;
-use ottla_wire::{DecodeError, Reader, RequestHeader, Writer};
+use ottla_wire::frame::FrameError;
+use ottla_wire::{Reader, RequestHeader, Writer};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::budget::Held;
-use super::input::{FrameError, Input};
+use super::input::Input;
 use super::output::Output;
 use super::table::Registered;
 use super::{Connections, RequestMemory};
@@ -276,7 +277,7 @@ fn handle(
     out: &mut Writer,
 ) -> Result<Handled, CloseReason> {
     let mut reader = Reader::new(frame);
-    let header = RequestHeader::decode(&mut reader).map_err(|e: DecodeError| CloseReason::MalformedHeader(e))?;
+    let header = RequestHeader::decode(&mut reader).map_err(CloseReason::MalformedHeader)?;
     let Some(api) = api::lookup(header.api_key, shared.listener.kind) else {
         return Err(CloseReason::UnknownApi { key: header.api_key, listener: shared.listener.name.clone() });
     };

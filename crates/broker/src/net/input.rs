@@ -7,31 +7,14 @@
 use std::cell::Cell;
 use std::mem;
 
+use ottla_wire::frame::{FRAME_PREFIX_LEN, FrameError, split_frame};
+
 /// Room that a read is given. Large enough for a few batches at a time, small enough to stay in the second-level cache.
 pub const READ_BYTES: usize = 256 * 1024;
-
-/// Bytes of the length in front of each frame.
-const LENGTH_BYTES: usize = 4;
 
 thread_local! {
     /// The buffer of this thread, when no connection has it.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// A length that no frame can have.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    /// Negative: not the Kafka protocol (often TLS or HTTP sent to a plaintext listener).
-    #[error("a frame of length {0}: this is not the Kafka protocol")]
-    Negative(i32),
-    /// More than `socket.request.max.bytes`.
-    #[error("a frame of {length} bytes, more than socket.request.max.bytes={max} allows")]
-    TooLarge {
-        /// What the frame claims.
-        length: usize,
-        /// What is allowed.
-        max: usize,
-    },
 }
 
 /// Bytes received and not yet handled.
@@ -54,27 +37,17 @@ impl Input {
 
     /// The next whole frame (without its length), if one is there; it is taken out by [`Input::consume`].
     pub fn frame(&self, max_bytes: usize) -> Result<Option<&[u8]>, FrameError> {
-        let Some(length) = self.frame_length(max_bytes)? else { return Ok(None) };
-        Ok(self.buf.get(self.start + LENGTH_BYTES..self.start + LENGTH_BYTES + length))
+        let unhandled = self.buf.get(self.start..).unwrap_or_default();
+        Ok(split_frame(unhandled, max_bytes)?.map(|(frame, _)| frame))
     }
 
     /// Takes out a frame of `length` bytes.
     pub fn consume(&mut self, length: usize) {
-        self.start += LENGTH_BYTES + length;
+        self.start += FRAME_PREFIX_LEN + length;
         if self.start >= self.buf.len() {
             self.buf.clear();
             self.start = 0;
         }
-    }
-
-    fn frame_length(&self, max_bytes: usize) -> Result<Option<usize>, FrameError> {
-        let Some(bytes) = self.buf.get(self.start..).and_then(|b| b.first_chunk::<LENGTH_BYTES>()) else { return Ok(None) };
-        let claimed = i32::from_be_bytes(*bytes);
-        let length = usize::try_from(claimed).map_err(|_| FrameError::Negative(claimed))?;
-        if length > max_bytes {
-            return Err(FrameError::TooLarge { length, max: max_bytes });
-        }
-        Ok(Some(length))
     }
 
     /// Room to read into: the thread's buffer when nothing is kept, else more room behind what is kept.
@@ -168,6 +141,6 @@ mod tests {
         assert_eq!(input.frame(1000), Err(FrameError::TooLarge { length: 0x1603_0102, max: 1000 }));
         let mut input = Input::default();
         feed(&mut input, &(-1i32).to_be_bytes());
-        assert_eq!(input.frame(1000), Err(FrameError::Negative(-1)));
+        assert_eq!(input.frame(1000), Err(FrameError::NegativeLength { length: -1 }));
     }
 }

@@ -171,11 +171,11 @@ async fn accept(socket: TcpListener, shared: Arc<Shared>, limits: Limits, compla
 
 fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, limits: &Limits, complaints: &Arc<Sparse>) {
     use std::os::fd::AsRawFd;
-    let registered =
-        match shared.connections.register(stream.as_raw_fd(), peer.ip(), limits.connections_max, limits.connections_per_ip_max) {
-            Ok(registered) => registered,
-            Err(refused) => return complain(complaints, &shared.listener, Some(peer), &refused),
-        };
+    let registered = match shared.connections.register(stream.as_raw_fd(), peer.ip(), limits.connections_max, limits.connections_per_ip_max)
+    {
+        Ok(registered) => registered,
+        Err(refused) => return complain(complaints, &shared.listener, Some(peer), &refused),
+    };
     if let Err(error) = prepare(&stream, limits) {
         // Where the client has gone already the first read will tell.
         tracing::debug!(%peer, %error, "socket options");

@@ -118,7 +118,10 @@ fn send_file(stream: &TcpStream, range: &FileRange, sent: u32) -> io::Result<u32
     match u32::try_from(n) {
         Ok(0) => Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
-            format!("a log file ends before position {}, within an answer that is being sent from it", range.position + u64::from(range.len)),
+            format!(
+                "a log file ends before position {}, within an answer that is being sent from it",
+                range.position + u64::from(range.len)
+            ),
         )),
         Ok(n) => Ok(n),
         Err(_) => Err(io::Error::last_os_error()),
