@@ -71,7 +71,9 @@ impl PartitionLog {
 
     /// After anything else: all from the recovery point on is checked.
     pub(super) fn recover(&mut self, recovery_point: Offset, found: &Found, recovery: &mut Recovery) -> Result<(), LogError> {
-        let first = self.segment_of(recovery_point).unwrap_or(0);
+        // A segment that ends right at the recovery point was synced while it grew, perhaps without its indexes: they are sure to be
+        // synced only once the durable end is beyond the base of the next.
+        let first = self.segments.partition_point(|s| s.base < recovery_point).saturating_sub(1);
         let mut at = first;
         loop {
             let stop = self.recover_segment(at, recovery_point, found, recovery)?;

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use super::*;
 use crate::disk::Fault;
 use crate::error::LogError;
+use crate::segment::FileKind;
 
 /// What was promised before the crash.
 struct Promised {
@@ -122,6 +123,7 @@ fn check_after(disk: &MemDisk, promised: &Promised, what: &str) {
         assert_eq!(&found.1, bytes, "{what}: {base} was changed");
     }
     check_whole(&log);
+    check_indexes(disk, &log, what);
     if let Some((_, last)) = promised.batches.last().filter(|(base, _)| *base >= log.log_start_offset()) {
         let epoch = i32::from_be_bytes(last[12..16].try_into().unwrap());
         assert!(log.latest_epoch() >= Some(LeaderEpoch(epoch)), "{what}: the epoch of a durable batch is forgotten");
@@ -135,6 +137,21 @@ fn check_after(disk: &MemDisk, promised: &Promised, what: &str) {
         assert!(matches!(gap, Err(AppendError::OutOfOrderSequence { .. })), "{what}: {gap:?}");
         assert_eq!(log.sync_all().unwrap(), end.plus(2));
     }
+}
+
+/// The indexes of closed segments are those that would be made anew from their batches.
+fn check_indexes(disk: &MemDisk, log: &PartitionLog, what: &str) {
+    let indexes = |disk: &MemDisk, log: &PartitionLog| -> Vec<Vec<u8>> {
+        let closed = log.segments[..log.segments.len() - 1].iter();
+        let paths = closed.flat_map(|s| [FileKind::OffsetIndex, FileKind::TimeIndex].map(|kind| kind.path(Path::new(DIR), s.base)));
+        paths.map(|path| disk.read_all(&path).unwrap()).collect()
+    };
+    let anew = disk.fork();
+    for name in disk.list_dir(Path::new(DIR)).unwrap().into_iter().map(|e| e.name).filter(|n| n.ends_with("index")) {
+        anew.remove_file(&Path::new(DIR).join(name)).unwrap();
+    }
+    let (fresh, _) = reopen(&anew, small(), OpenHints::default());
+    assert_eq!(indexes(disk, log), indexes(&anew, &fresh), "{what}: an index is not what its segment says");
 }
 
 #[test]
