@@ -3,34 +3,34 @@
 use super::super::def::configs;
 
 configs! { GENERAL: Broker =
-    /// background.threads
-    "background.threads": Int, Min(1), "10", High, ClusterWide, NotYet;
-    /// client.quota.callback.class
-    "client.quota.callback.class": Class, Any, null, Low, ReadOnly, NotYet;
-    /// config.providers
-    "config.providers": List, Any, "", Low, ClusterWide, NotYet;
-    /// delete.records.purgatory.purge.interval.requests
-    "delete.records.purgatory.purge.interval.requests": Int, Any, "1", Medium, ReadOnly, NotYet;
-    /// kafka.metrics.polling.interval.secs
-    "kafka.metrics.polling.interval.secs": Int, Min(1), "10", Low, ReadOnly, NotYet;
-    /// kafka.metrics.reporters
-    "kafka.metrics.reporters": List, Any, "", Low, ReadOnly, NotYet;
-    /// metric.reporters
-    "metric.reporters": List, Any, "org.apache.kafka.common.metrics.JmxReporter", Low, ClusterWide, NotYet;
-    /// metrics.num.samples
-    "metrics.num.samples": Int, Min(1), "2", Low, ReadOnly, NotYet;
-    /// metrics.recording.level
-    "metrics.recording.level": Text, Any, "INFO", Low, ReadOnly, NotYet;
-    /// metrics.sample.window.ms
-    "metrics.sample.window.ms": Long, Min(1), "30000", Low, ReadOnly, NotYet;
-    /// producer.purgatory.purge.interval.requests
-    "producer.purgatory.purge.interval.requests": Int, Any, "1000", Medium, ReadOnly, NotYet;
-    /// quota.window.num
+    /// Threads for work in the background.
+    "background.threads": Int, Min(1), "10", High, ClusterWide, NoEffect;
+    /// A Java class that decides on quotas.
+    "client.quota.callback.class": Class, Any, null, Low, ReadOnly, Refused;
+    /// Sources of values such as `${vault:path}`. Without them the text itself would be taken for the value.
+    "config.providers": List, Any, "", Low, ClusterWide, Refused;
+    /// When finished waits of DeleteRecords are cleared away.
+    "delete.records.purgatory.purge.interval.requests": Int, Any, "1", Medium, ReadOnly, NoEffect;
+    /// How often Java metrics reporters are asked.
+    "kafka.metrics.polling.interval.secs": Int, Min(1), "10", Low, ReadOnly, NoEffect;
+    /// Java classes that report metrics.
+    "kafka.metrics.reporters": List, Any, "", Low, ReadOnly, NoEffect;
+    /// Java classes that report metrics.
+    "metric.reporters": List, Any, "org.apache.kafka.common.metrics.JmxReporter", Low, ClusterWide, NoEffect;
+    /// Samples of a Java metric.
+    "metrics.num.samples": Int, Min(1), "2", Low, ReadOnly, NoEffect;
+    /// Which Java metrics are recorded.
+    "metrics.recording.level": Text, Any, "INFO", Low, ReadOnly, NoEffect;
+    /// Length of a sample of a Java metric.
+    "metrics.sample.window.ms": Long, Min(1), "30000", Low, ReadOnly, NoEffect;
+    /// When finished waits of Produce are cleared away.
+    "producer.purgatory.purge.interval.requests": Int, Any, "1000", Medium, ReadOnly, NoEffect;
+    /// Samples over which quotas are measured.
     "quota.window.num": Int, Min(1), "11", Low, ReadOnly, NotYet;
-    /// quota.window.size.seconds
+    /// Length of one such sample.
     "quota.window.size.seconds": Int, Min(1), "1", Low, ReadOnly, NotYet;
-    /// share.fetch.purgatory.purge.interval.requests
-    "share.fetch.purgatory.purge.interval.requests": Int, Any, "1000", Medium, ReadOnly, NotYet;
-    /// telemetry.max.bytes
+    /// When finished waits of ShareFetch are cleared away.
+    "share.fetch.purgatory.purge.interval.requests": Int, Any, "1000", Medium, ReadOnly, NoEffect;
+    /// The largest report of metrics that a client may push (KIP-714).
     "telemetry.max.bytes": Int, Min(1), "1048576", Low, ReadOnly, NotYet;
 }

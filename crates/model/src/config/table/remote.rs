@@ -3,68 +3,68 @@
 use super::super::def::configs;
 
 configs! { REMOTE: Broker =
-    /// follower.fetch.last.tiered.offset.enable
+    /// Whether an empty follower begins after what is in tiered storage.
     "follower.fetch.last.tiered.offset.enable": Bool, Any, "false", Medium, ClusterWide, NotYet;
-    /// log.local.retention.bytes
+    /// Size of what is kept on local disk beside tiered storage; -2: as `log.retention.bytes`.
     "log.local.retention.bytes": Long, Min(-2), "-2", Medium, ClusterWide, NotYet;
-    /// log.local.retention.ms
+    /// Age of what is kept on local disk beside tiered storage; -2: as `log.retention.ms`.
     "log.local.retention.ms": Long, Min(-2), "-2", Medium, ClusterWide, NotYet;
-    /// remote.fetch.max.wait.ms
+    /// How long a Fetch waits for tiered storage.
     "remote.fetch.max.wait.ms": Int, Min(1), "500", Medium, ClusterWide, NotYet;
-    /// remote.list.offsets.request.timeout.ms
+    /// How long ListOffsets waits for tiered storage.
     "remote.list.offsets.request.timeout.ms": Long, Min(1), "30000", Medium, ClusterWide, NotYet;
-    /// remote.log.index.file.cache.total.size.bytes
+    /// Local space for index files of tiered storage.
     "remote.log.index.file.cache.total.size.bytes": Long, Min(1), "1073741824", Low, ClusterWide, NotYet;
-    /// remote.log.index.file.cache.ttl.ms
+    /// How long such a file stays unused.
     "remote.log.index.file.cache.ttl.ms": Long, Min(-1), "900000", Low, ReadOnly, NotYet, internal;
-    /// remote.log.manager.copier.thread.pool.size
+    /// Threads that copy segments to tiered storage.
     "remote.log.manager.copier.thread.pool.size": Int, Min(1), "10", Medium, ClusterWide, NotYet;
-    /// remote.log.manager.copy.max.bytes.per.second
+    /// Bytes per second copied to tiered storage.
     "remote.log.manager.copy.max.bytes.per.second": Long, Min(1), "9223372036854775807", Medium, ClusterWide, NotYet;
-    /// remote.log.manager.copy.quota.window.num
+    /// Samples over which that is measured.
     "remote.log.manager.copy.quota.window.num": Int, Min(1), "11", Medium, ReadOnly, NotYet;
-    /// remote.log.manager.copy.quota.window.size.seconds
+    /// Length of one such sample.
     "remote.log.manager.copy.quota.window.size.seconds": Int, Min(1), "1", Medium, ReadOnly, NotYet;
-    /// remote.log.manager.expiration.thread.pool.size
+    /// Threads that delete from tiered storage.
     "remote.log.manager.expiration.thread.pool.size": Int, Min(1), "10", Medium, ClusterWide, NotYet;
-    /// remote.log.manager.fetch.max.bytes.per.second
+    /// Bytes per second read from tiered storage.
     "remote.log.manager.fetch.max.bytes.per.second": Long, Min(1), "9223372036854775807", Medium, ClusterWide, NotYet;
-    /// remote.log.manager.fetch.quota.window.num
+    /// Samples over which that is measured.
     "remote.log.manager.fetch.quota.window.num": Int, Min(1), "11", Medium, ReadOnly, NotYet;
-    /// remote.log.manager.fetch.quota.window.size.seconds
+    /// Length of one such sample.
     "remote.log.manager.fetch.quota.window.size.seconds": Int, Min(1), "1", Medium, ReadOnly, NotYet;
-    /// remote.log.manager.follower.thread.pool.size
+    /// Threads by which followers learn how far tiered storage has come.
     "remote.log.manager.follower.thread.pool.size": Int, Min(1), "2", Medium, ClusterWide, NotYet;
-    /// remote.log.manager.task.interval.ms
+    /// How often segments are copied to and deleted from tiered storage.
     "remote.log.manager.task.interval.ms": Long, Min(1), "30000", Low, ReadOnly, NotYet;
-    /// remote.log.manager.task.retry.backoff.max.ms
+    /// The longest pause before such work is tried again.
     "remote.log.manager.task.retry.backoff.max.ms": Long, Min(1), "30000", Low, ReadOnly, NotYet, internal;
-    /// remote.log.manager.task.retry.backoff.ms
+    /// The first pause before such work is tried again.
     "remote.log.manager.task.retry.backoff.ms": Long, Min(1), "500", Low, ReadOnly, NotYet, internal;
-    /// remote.log.manager.task.retry.jitter
+    /// The part of those pauses that is left to chance.
     "remote.log.manager.task.retry.jitter": Double, RangeDouble(0.0, 0.5), "0.2", Low, ReadOnly, NotYet, internal;
-    /// remote.log.manager.thread.pool.size
+    /// Older name of the threads of followers.
     "remote.log.manager.thread.pool.size": Int, Min(1), "2", Medium, ReadOnly, NotYet;
-    /// remote.log.metadata.custom.metadata.max.bytes
+    /// Bytes that a storage plug-in may add to a segment's metadata.
     "remote.log.metadata.custom.metadata.max.bytes": Int, Min(0), "128", Low, ReadOnly, NotYet;
-    /// remote.log.metadata.manager.class.name
+    /// The Java class that keeps the metadata of tiered storage.
     "remote.log.metadata.manager.class.name": Text, NonEmpty, "org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager", Medium, ReadOnly, NotYet;
-    /// remote.log.metadata.manager.class.path
+    /// Where that class is found.
     "remote.log.metadata.manager.class.path": Text, Any, null, Medium, ReadOnly, NotYet;
-    /// remote.log.metadata.manager.impl.prefix
+    /// The prefix of configs that go to that class.
     "remote.log.metadata.manager.impl.prefix": Text, NonEmpty, "rlmm.config.", Medium, ReadOnly, NotYet;
-    /// remote.log.metadata.manager.listener.name
+    /// The listener that class connects to.
     "remote.log.metadata.manager.listener.name": Text, NonEmpty, null, Medium, ReadOnly, NotYet;
-    /// remote.log.reader.max.pending.tasks
+    /// Reads of tiered storage that may wait.
     "remote.log.reader.max.pending.tasks": Int, Min(1), "100", Medium, ReadOnly, NotYet;
-    /// remote.log.reader.threads
+    /// Threads that read from tiered storage.
     "remote.log.reader.threads": Int, Min(1), "10", Medium, ClusterWide, NotYet;
-    /// remote.log.storage.manager.class.name
+    /// The Java class that stores segments.
     "remote.log.storage.manager.class.name": Text, NonEmpty, null, Medium, ReadOnly, NotYet;
-    /// remote.log.storage.manager.class.path
+    /// Where that class is found.
     "remote.log.storage.manager.class.path": Text, Any, null, Medium, ReadOnly, NotYet;
-    /// remote.log.storage.manager.impl.prefix
+    /// The prefix of configs that go to that class.
     "remote.log.storage.manager.impl.prefix": Text, NonEmpty, "rsm.config.", Medium, ReadOnly, NotYet;
-    /// remote.log.storage.system.enable
+    /// Whether there is tiered storage.
     "remote.log.storage.system.enable": Bool, Any, "false", Medium, ReadOnly, NotYet;
 }
