@@ -83,7 +83,10 @@ impl PartitionLog {
                 let segment = &mut self.segments[at];
                 let torn = TornTail { segment: segment.base, position, bytes: segment.size - position, reason };
                 let file = segment.file(Place { disk: &*self.disk, dir: &self.dir }, FileKind::Log)?;
-                file.truncate(u64::from(position)).doing("cut", &FileKind::Log.path(&self.dir, segment.base))?;
+                let path = FileKind::Log.path(&self.dir, segment.base);
+                file.truncate(u64::from(position)).doing("cut", &path)?;
+                // See `truncate_to`: what is cut must not come back.
+                file.sync_data().doing("sync", &path)?;
                 segment.size = position;
                 recovery.torn = Some(torn);
                 recovery.segments_removed += self.remove_segments_from(at + 1)?;
@@ -100,7 +103,8 @@ impl PartitionLog {
             }
         }
         self.rebuild_missing_indexes(first, found, recovery)?;
-        self.mark_recovered(first, recovery_point);
+        let changed = recovery.torn.is_some() || recovery.segments_removed > 0;
+        self.mark_recovered(first, recovery_point, changed);
         Ok(())
     }
 
@@ -396,8 +400,8 @@ impl PartitionLog {
     /// behind, or ahead.
     pub(super) fn load_producers(&mut self, found: &Found, mend: bool) -> Result<(), LogError> {
         let end = self.log_end_offset();
-        for beyond in found.snapshots.range(end.plus(1)..) {
-            self.remove_if_there(FileKind::Snapshot, *beyond)?;
+        if found.snapshots.range(end.plus(1)..).next().is_some() {
+            self.remove_snapshots(|at| at > end)?;
         }
         let mut from = self.segments[0].base;
         for at in found.snapshots.range(..=end).rev().copied() {
@@ -405,6 +409,7 @@ impl PartitionLog {
                 Some(state) => {
                     self.producers = state;
                     from = at.max(from);
+                    self.sync.snapshot_found(at);
                     if self.segments.iter().all(|s| s.base != at) {
                         self.sync.set_stray_snapshot(at);
                     }

@@ -200,7 +200,7 @@ impl PartitionLog {
             file.truncate(0).doing("cut", &path)?;
         }
         self.begin_segment(base, now);
-        self.sync.snapshot_taken();
+        self.sync.snapshot_taken(base);
         Ok(())
     }
 

@@ -41,6 +41,10 @@ pub(super) struct SyncState {
     synced: u64,
     /// Bytes written up to the last producer snapshot.
     snapshot_at: u64,
+    /// See [`SNAPSHOT_INTERVAL_BYTES`].
+    pub snapshot_interval_bytes: u64,
+    /// Where the newest producer snapshot is.
+    snapshot_offset: Option<Offset>,
     /// A snapshot between segment boundaries, to be replaced by the next.
     stray_snapshot: Option<Offset>,
     /// Closed segments that were not synced since.
@@ -79,6 +83,8 @@ impl SyncState {
             written: 0,
             synced: 0,
             snapshot_at: 0,
+            snapshot_interval_bytes: SNAPSHOT_INTERVAL_BYTES,
+            snapshot_offset: None,
             stray_snapshot: None,
             sealed: Vec::new(),
             folder: none,
@@ -117,14 +123,22 @@ impl SyncState {
         self.stray_snapshot = Some(at);
     }
 
-    pub fn snapshot_taken(&mut self) {
+    /// A producer snapshot was taken at this offset, the log end.
+    pub fn snapshot_taken(&mut self, at: Offset) {
         self.snapshot_at = self.written;
+        self.snapshot_offset = Some(at);
+    }
+
+    /// The newest producer snapshot is this one.
+    pub fn snapshot_found(&mut self, at: Offset) {
+        self.snapshot_offset = Some(at);
     }
 
     /// The log was cut to `end`: what stands in the file beyond it must not come back.
     pub fn truncated(&mut self, end: Offset) {
         self.generation += 1;
         self.durable_end = self.durable_end.min(end);
+        self.snapshot_offset = None;
         self.sealed.retain(|base| *base < end);
         self.written += 1;
         self.folder.change();
@@ -146,7 +160,7 @@ impl SyncState {
 pub struct SyncTicket {
     disk: Arc<dyn Disk>,
     dir: Box<Path>,
-    files: Vec<(PathBuf, Arc<dyn DiskFile>)>,
+    files: Vec<SyncFile>,
     small: Vec<(PathBuf, Vec<u8>)>,
     sync_folder: bool,
     sync_parent: bool,
@@ -163,6 +177,29 @@ pub struct SyncTicket {
     txn_index: u64,
     snapshot: Option<Offset>,
     outcome: Outcome,
+}
+
+/// A file to be synced: the one that grows is open; the others are opened when it comes to that, so that tickets of many
+/// partitions hold no more descriptors than these have anyway.
+#[derive(Debug)]
+struct SyncFile {
+    path: PathBuf,
+    open: Option<Arc<dyn DiskFile>>,
+}
+
+impl SyncFile {
+    fn sync(&self, disk: &dyn Disk) -> Result<(), IoFailure> {
+        let file = match &self.open {
+            Some(file) => Arc::clone(file),
+            None => match disk.open(&self.path, OpenMode::Write) {
+                Ok(file) => file,
+                // Deleted since by retention, or never there: few segments have snapshots or aborted transactions.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(source) => return Err(IoFailure { doing: "open", path: self.path.clone(), source }),
+            },
+        };
+        file.sync_data().doing("sync", &self.path)
+    }
 }
 
 #[derive(Debug)]
@@ -223,8 +260,8 @@ impl SyncTicket {
     }
 
     fn run(&self) -> Result<(), IoFailure> {
-        for (path, file) in &self.files {
-            file.sync_data().doing("sync", path)?;
+        for file in &self.files {
+            file.sync(&*self.disk)?;
         }
         for (path, bytes) in &self.small {
             let file = self.write_beside(path, bytes)?;
@@ -269,8 +306,8 @@ impl PartitionLog {
         if !self.sync.is_dirty() {
             return Ok(None);
         }
-        let snapshot = self.sync.written - self.sync.snapshot_at >= SNAPSHOT_INTERVAL_BYTES;
-        self.ticket(snapshot, self.sync.written > self.sync.synced).map(Some)
+        let snapshot = self.sync.written - self.sync.snapshot_at >= self.sync.snapshot_interval_bytes;
+        self.ticket(snapshot).map(Some)
     }
 
     /// The sync was done (or failed): raises the durable end, which it gives, or takes the log out of service.
@@ -317,7 +354,9 @@ impl PartitionLog {
     pub fn begin_close(&mut self) -> Result<SyncTicket, LogError> {
         self.check_in_service()?;
         self.close_indexes()?;
-        self.ticket(true, true)
+        // A log that nobody used since it was opened is as it was left.
+        let snapshot = self.sync.is_dirty() || self.sync.snapshot_offset != Some(self.log_end_offset());
+        self.ticket(snapshot)
     }
 
     /// Closes the log such that the next `open` may be told that it was closed cleanly.
@@ -342,53 +381,32 @@ impl PartitionLog {
         Ok(())
     }
 
-    fn ticket(&mut self, snapshot: bool, data: bool) -> Result<SyncTicket, LogError> {
-        let mut files = Vec::new();
-        let mut kinds = Vec::new();
-        for base in &self.sync.sealed {
-            // A segment that was deleted meanwhile needs no sync.
-            if let Some(at) = self.segments.iter().position(|s| s.base == *base) {
-                kinds.extend([(at, FileKind::Log), (at, FileKind::OffsetIndex), (at, FileKind::TimeIndex)]);
-            }
-        }
-        let sealed = self.sync.sealed.len();
+    fn ticket(&mut self, snapshot: bool) -> Result<SyncTicket, LogError> {
         let active = self.segments.len() - 1;
-        if data {
-            files.push((FileKind::Log.path(&self.dir, self.active().base), self.log_file(active)?));
+        let (sealed, growing) = (&self.sync.sealed, self.segments[active].base);
+        let path_of = |kind: FileKind, base: Offset| SyncFile { path: kind.path(&self.dir, base), open: None };
+        // Data before what points into it, whichever segment it is of.
+        let mut files: Vec<SyncFile> = sealed.iter().map(|base| path_of(FileKind::Log, *base)).collect();
+        if self.sync.written > self.sync.synced {
+            files.push(SyncFile { path: FileKind::Log.path(&self.dir, growing), open: Some(self.log_file(active)?) });
         }
         if snapshot {
             let at = crate::segment::Place { disk: &*self.disk, dir: &self.dir };
             self.tail.flush_indexes(at, &self.segments[active])?;
-            kinds.extend([(active, FileKind::OffsetIndex), (active, FileKind::TimeIndex)]);
         }
-        // Data before indexes, whichever segment it is of.
-        kinds.sort_by_key(|(_, kind)| *kind != FileKind::Log);
-        for (at, kind) in kinds {
-            files.push((kind.path(&self.dir, self.segments[at].base), self.segments[at].file(self.place(), kind)?));
+        for base in sealed.iter().copied().chain(snapshot.then_some(growing)) {
+            files.extend([FileKind::OffsetIndex, FileKind::TimeIndex].map(|kind| path_of(kind, base)));
         }
-        let mut folder = self.sync.folder.is_dirty();
-        for base in self.bases_with_own_files() {
-            for kind in [FileKind::TxnIndex, FileKind::Snapshot] {
-                let path = kind.path(&self.dir, base);
-                match self.disk.open(&path, OpenMode::Read) {
-                    Ok(file) => {
-                        files.push((path, file));
-                        folder = true;
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(IoFailure { doing: "open", path, source }.into()),
-                }
+        if !sealed.is_empty() || self.sync.txn_index.is_dirty() {
+            for base in sealed.iter().copied().chain([growing]) {
+                files.extend([FileKind::TxnIndex, FileKind::Snapshot].map(|kind| path_of(kind, base)));
             }
         }
         if self.sync.parent.is_dirty() {
-            let path = self.path_of(METADATA_FILE);
-            match self.disk.open(&path, OpenMode::Read) {
-                Ok(file) => files.push((path, file)),
-                // Kafka makes do without it, and so do we; whoever knows the topic's id will write it.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(IoFailure { doing: "open", path, source }.into()),
-            }
+            files.push(SyncFile { path: self.path_of(METADATA_FILE), open: None });
         }
+        let folder = self.sync.folder.is_dirty() || self.sync.txn_index.is_dirty();
+        let sealed = sealed.len();
         let end = self.log_end_offset();
         let mut small = Vec::new();
         if self.sync.epochs.is_dirty() {
@@ -396,7 +414,7 @@ impl PartitionLog {
         }
         if snapshot {
             small.push((FileKind::Snapshot.path(&self.dir, end), self.producers.encode()));
-            self.sync.snapshot_taken();
+            self.sync.snapshot_taken(end);
         }
         Ok(SyncTicket {
             disk: Arc::clone(&self.disk),
@@ -420,16 +438,6 @@ impl PartitionLog {
         })
     }
 
-    /// Segments whose snapshot or index of aborted transactions may have been written since the last sync.
-    fn bases_with_own_files(&self) -> Vec<Offset> {
-        let mut bases = Vec::new();
-        if !self.sync.sealed.is_empty() || self.sync.txn_index.is_dirty() {
-            bases.extend(self.sync.sealed.iter().copied());
-            bases.push(self.active().base);
-        }
-        bases
-    }
-
     /// A snapshot within a segment was written: the one before it goes, if it is not a segment's.
     fn replace_stray_snapshot(&mut self, newest: Offset) -> Result<(), LogError> {
         let before = self.sync.stray_snapshot.replace(newest);
@@ -441,10 +449,16 @@ impl PartitionLog {
         }
     }
 
-    /// Opened after a crash: what was recovered was read, perhaps from the page cache alone, and is synced with the first ticket.
-    pub(super) fn mark_recovered(&mut self, from_segment: usize, durable_end: Offset) {
+    /// Opened after a crash: what was gone through, from this segment on, was read, perhaps from the page cache alone. All of it is
+    /// synced with the first ticket. `changed`: something was cut.
+    pub(super) fn mark_recovered(&mut self, from_segment: usize, recovery_point: Offset, changed: bool) {
         let last = self.segments.len() - 1;
-        self.sync.durable_end = durable_end.min(self.log_end_offset());
+        self.sync.durable_end = recovery_point.min(self.log_end_offset());
+        // A recovery point within the active segment says that a ticket went as far, with the names of file and folder; and if
+        // there is nothing behind it, that there is nothing to sync.
+        if !changed && from_segment == last && recovery_point == self.log_end_offset() && recovery_point > self.active().base {
+            return;
+        }
         self.sync.sealed = self.segments[from_segment.min(last)..last].iter().map(|s| s.base).collect();
         self.sync.written += 1;
         self.sync.folder.change();

@@ -40,6 +40,9 @@ impl PartitionLog {
         let path = FileKind::Log.path(&self.dir, base);
         let file = if was_active { self.log_file(at)? } else { self.segments[at].file(self.place(), FileKind::Log)? };
         file.truncate(u64::from(cut.position)).doing("cut", &path)?;
+        // What was cut must not come back behind what will be written in its place: a batch of an old leader that happens to
+        // begin where a new one ends would be taken for its successor.
+        file.sync_data().doing("sync", &path)?;
         self.segments[at].size = cut.position;
         self.segments[at].largest = std::sync::OnceLock::new();
         self.size_bytes = self.size_bytes.saturating_sub(u64::from(dropped));
@@ -121,12 +124,18 @@ impl PartitionLog {
         self.load_producers(&found, true)
     }
 
-    /// Removes the snapshots at the offsets that `which` names.
+    /// Removes the snapshots at the offsets that `which` names, for good: one that came back after a crash would be taken for
+    /// the state of other records that were written there since.
     pub(super) fn remove_snapshots(&self, which: impl Fn(Offset) -> bool) -> Result<(), LogError> {
+        let mut removed = false;
         for at in super::open::look(&*self.disk, &self.dir)?.snapshots {
             if which(at) {
                 self.remove_if_there(FileKind::Snapshot, at)?;
+                removed = true;
             }
+        }
+        if removed {
+            self.disk.sync_dir(&self.dir).doing("sync the folder", &self.dir)?;
         }
         Ok(())
     }
