@@ -84,7 +84,7 @@ pub enum ClientError {
         cause: String,
     },
     /// The broker refused.
-    #[error("{subject}: {} ({code:?})", message.as_deref().unwrap_or_else(|| code.message()))]
+    #[error("{subject}: {} ({})", message.as_deref().unwrap_or_else(|| code.message()).trim_end_matches('.'), code.name())]
     Refused {
         /// What was asked about: topic `x`, config `y` …
         subject: String,
@@ -298,6 +298,12 @@ mod tests {
         assert_eq!(refused.to_string(), "cannot reach localhost:9092: connection refused");
         let partition = ClientError::UnknownPartition { topic: "logs".to_owned(), partition: 7, partitions: 3 };
         assert_eq!(partition.to_string(), "topic `logs` has partitions 0 to 2, not 7");
+        let exists = ClientError::Refused {
+            subject: "topic `logs`".to_owned(),
+            code: ErrorCode::TopicAlreadyExists,
+            message: Some("Topic 'logs' already exists.".to_owned()),
+        };
+        assert_eq!(exists.to_string(), "topic `logs`: Topic 'logs' already exists (TOPIC_ALREADY_EXISTS)");
     }
 
     #[test]

@@ -7,11 +7,10 @@
 //! until everything already out has been answered, then it starts over from the oldest. With idempotence up to five
 //! batches of a partition are out at once, as the broker refuses what comes out of sequence; without, one.
 //!
-//! A batch that fails for good may leave a gap in the sequence, which brokers let nothing past. Where the gap is certain
-//! (the broker refused the batch, or says so: OUT_OF_ORDER_SEQUENCE_NUMBER for the oldest batch there is), the partition
-//! waits until nothing is out, the producer's epoch is raised, and what is left starts over at sequence 0 (KIP-360).
-//! Where a batch was given up that may yet have been written, the rest keeps its sequences: to start over then could
-//! write twice what was behind it.
+//! A batch that fails for good may leave a gap in the sequence, which brokers let nothing past. The broker says so by
+//! refusing the oldest batch there is (OUT_OF_ORDER_SEQUENCE_NUMBER). Only then is it certain that neither that batch nor
+//! any behind it was written by a try that went unheard; so only then, once nothing is out, is the producer's epoch raised
+//! and does what is left start over at sequence 0 (KIP-360). To start over on any other sign could write a batch twice.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -101,13 +100,6 @@ pub(crate) struct Aftermath {
     pub(crate) refresh_metadata: bool,
 }
 
-/// Whether a batch that is given up surely leaves a hole in the sequence.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Gap {
-    Certain,
-    Possible,
-}
-
 #[derive(Debug, Default)]
 struct TopicState {
     sticky: Sticky,
@@ -124,7 +116,7 @@ struct PartitionQueue {
     out: Vec<Out>,
     /// After a failure: nothing goes out while something is.
     recovering: bool,
-    /// A gap in the sequence: once nothing is out, start over in a new epoch.
+    /// The sequence has a gap: once nothing is out, start over in a new epoch.
     restart: bool,
     identity: Option<Identity>,
     next_sequence: i32,
@@ -368,19 +360,16 @@ impl Accumulator {
                     }
                     Err((batch, _)) => {
                         let error = refused(&batch, ErrorCode::MessageTooLarge, message);
-                        aftermath.released_bytes = queue.give_up(batch, error, Gap::Certain);
+                        aftermath.released_bytes = queue.give_up(batch, error);
                     }
                 }
             }
             Verdict::Refused { code, message } => {
-                let sequence_lost = match code {
-                    // Behind a failed batch this is only an echo; at the head of the line it is a gap.
-                    ErrorCode::OutOfOrderSequenceNumber => queue.is_oldest(batch.id),
-                    ErrorCode::UnknownProducerId | ErrorCode::InvalidProducerEpoch => true,
-                    _ => false,
-                };
-                let again = self.limits.idempotent && (sequence_lost || code == ErrorCode::OutOfOrderSequenceNumber);
-                queue.restart |= again && sequence_lost;
+                // Behind a failed batch such a refusal is only its echo; of the oldest batch it is the broker's word that
+                // the sequence has a gap.
+                let out_of_sequence = self.limits.idempotent
+                    && matches!(code, ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId | ErrorCode::InvalidProducerEpoch);
+                queue.restart |= out_of_sequence && queue.is_oldest(batch.id);
                 aftermath.refresh_metadata = matches!(
                     code,
                     ErrorCode::NotLeaderOrFollower
@@ -392,10 +381,10 @@ impl Accumulator {
                         | ErrorCode::KafkaStorageError
                 );
                 let error = refused(&batch, code, message);
-                if again || code.retriable() {
+                if out_of_sequence || code.retriable() {
                     aftermath.released_bytes = self.again(slot, batch, error, now);
                 } else {
-                    aftermath.released_bytes = queue.give_up(batch, error, Gap::Certain);
+                    aftermath.released_bytes = queue.give_up(batch, error);
                 }
             }
             Verdict::Unsent(error) => {
@@ -403,7 +392,7 @@ impl Accumulator {
                 if error.is_retriable() {
                     aftermath.released_bytes = self.again(slot, batch, error, now);
                 } else {
-                    aftermath.released_bytes = queue.give_up(batch, error, Gap::Possible);
+                    aftermath.released_bytes = queue.give_up(batch, error);
                 }
             }
         }
@@ -416,10 +405,10 @@ impl Accumulator {
         let queue = &mut self.queues[slot];
         if batch.deadline <= now {
             let error = timed_out(&batch, self.limits.delivery_timeout, Some(error));
-            return queue.give_up(batch, error, Gap::Possible);
+            return queue.give_up(batch, error);
         }
         if batch.failures >= self.limits.retries {
-            return queue.give_up(batch, error, Gap::Possible);
+            return queue.give_up(batch, error);
         }
         batch.failures += 1;
         batch.not_before = Some(now + self.limits.backoff.after(batch.failures, 200));
@@ -456,7 +445,7 @@ impl Accumulator {
             while let Some(batch) = queue.queued.pop_front_if(|batch| batch.deadline <= now) {
                 let last = batch.last_error.clone();
                 let error = timed_out(&batch, self.limits.delivery_timeout, last);
-                released_bytes += queue.give_up(batch, error, Gap::Possible);
+                released_bytes += queue.give_up(batch, error);
             }
             let deadlines = queue.out.iter().map(|out| out.deadline).filter(|at| *at > now);
             let earliest = deadlines.chain(queue.queued.front().map(|batch| batch.deadline)).min();
@@ -613,12 +602,10 @@ impl PartitionQueue {
     }
 
     /// A batch fails for good. Gives the bytes to release.
-    fn give_up(&mut self, batch: Batch, error: ClientError, gap: Gap) -> u32 {
+    fn give_up(&mut self, batch: Batch, error: ClientError) -> u32 {
         batch.outcome.failed(error);
-        if batch.place.is_some() {
-            self.recovering = true;
-            self.restart |= gap == Gap::Certain;
-        }
+        // Those behind it will be refused, if they had a place behind its.
+        self.recovering |= batch.place.is_some();
         batch.reserved_bytes
     }
 }
