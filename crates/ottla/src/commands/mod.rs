@@ -1,0 +1,7 @@
+//! One file per command: its arguments, its help, what it prints.
+
+pub mod config;
+pub mod consume;
+pub mod produce;
+pub mod serve;
+pub mod topic;
