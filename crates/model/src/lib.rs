@@ -9,6 +9,6 @@ mod time;
 mod uuid;
 
 pub use ids::*;
-pub use names::{InvalidTopicName, TopicName, TopicPartition, is_internal_topic};
+pub use names::{CLUSTER_METADATA_TOPIC, InvalidTopicName, TopicName, TopicPartition, is_internal_topic};
 pub use time::{Clock, ManualClock, TimestampMs};
 pub use uuid::{ParseUuidError, Uuid};

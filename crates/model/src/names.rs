@@ -74,6 +74,9 @@ impl TopicName {
     }
 }
 
+/// The metadata log, which has a folder among the partitions' but is none of them. Reserved by Kafka.
+pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// Whether a topic of this name is one of Kafka's internal ones.
 pub fn is_internal_topic(name: &str) -> bool {
     matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")

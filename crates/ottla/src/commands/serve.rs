@@ -15,6 +15,9 @@ use crate::error::CliError;
 /// Threads that serve connections, at least: one busy connection shall not hold up the rest.
 const WORKERS_MIN: usize = 2;
 
+/// What is logged unless asked otherwise: little, and what matters. The consensus library tells each of its steps at info.
+const DEFAULT_FILTER: &str = "info,openraft=warn";
+
 /// Run the node (this is what `ottla` alone does).
 #[derive(Debug, Default, Args)]
 #[command(
@@ -109,7 +112,7 @@ fn is_fatal_when_strict(warning: &ConfigWarning) -> bool {
 
 fn init_logging(level: Option<&str>) -> Result<(), CliError> {
     let from_env = std::env::var(EnvFilter::DEFAULT_ENV).ok();
-    let directives = level.map(str::to_owned).or(from_env).unwrap_or_else(|| "info".to_owned());
+    let directives = level.map(str::to_owned).or(from_env).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
     let filter = EnvFilter::try_new(&directives)
         .map_err(|cause| CliError::usage(format!("`{directives}` is not a log level or filter ({cause}); try info or debug")))?;
     let terminal = std::io::stderr().is_terminal();
