@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{ServerState, SnapshotPolicy};
@@ -23,13 +24,20 @@ use super::{COMMANDS_QUEUED_MAX, ControllerStartError};
 const RECORDS_PER_ENTRY_TARGET: usize = 20_000;
 /// Entries after which a snapshot is taken, however small they are.
 const ENTRIES_BETWEEN_SNAPSHOTS_MAX: u64 = 20_000;
+/// Longest time to become the leader and apply the log, which is never much longer than what lies between two snapshots.
+const LEAD_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Threads for access to the file: writes come one after the other, reads of a snapshot beside them.
 const FILE_THREADS_MAX: usize = 2;
+
+/// Where a command's answer goes.
+type Answer = oneshot::Sender<Result<Reply, ControllerError>>;
+/// A command whose turn has not come.
+type Waiting = (Command, Answer);
 
 /// What waits for the controller.
 pub(super) enum Queued {
     /// A command with where its answer goes.
-    Command { command: Command, answer: oneshot::Sender<Result<Reply, ControllerError>> },
+    Command { command: Command, answer: Answer },
     /// The end.
     Stop,
 }
@@ -124,7 +132,7 @@ impl Proposer {
         if !leads_already {
             self.raft.trigger().elect().await.map_err(|error| failed(&error))?;
         }
-        let wait = self.raft.wait(None);
+        let wait = self.raft.wait(Some(LEAD_WAIT_MAX));
         let caught_up = wait.metrics(
             |metrics| metrics.state == ServerState::Leader && metrics.last_applied.map(|applied| applied.index) == metrics.last_log_index,
             "leader of the whole log",
@@ -134,7 +142,7 @@ impl Proposer {
 
     /// Serves until the end is asked for, no handle is left, or the quorum fails.
     async fn serve(&self, queue: &mut mpsc::Receiver<Queued>) {
-        let mut waiting: VecDeque<(Command, oneshot::Sender<Result<Reply, ControllerError>>)> = VecDeque::new();
+        let mut waiting = VecDeque::new();
         let mut stopping = false;
         while !(stopping && waiting.is_empty()) {
             if waiting.is_empty() {
@@ -156,7 +164,7 @@ impl Proposer {
     }
 
     /// Computes what waits, as far as one entry goes, commits it, and answers.
-    async fn propose(&self, waiting: &mut VecDeque<(Command, oneshot::Sender<Result<Reply, ControllerError>>)>) -> Result<(), String> {
+    async fn propose(&self, waiting: &mut VecDeque<Waiting>) -> Result<(), String> {
         let computed = self.compute(waiting.iter().map(|(command, _)| command)).map_err(|error| error.to_string())?;
         let answers = waiting.drain(..computed.replies.len()).map(|(_, answer)| answer);
         // Refusals wait for the commit too: what they were refused for may be in this very entry.
@@ -247,7 +255,7 @@ struct Computed {
     replies: VecDeque<Result<Reply, ControllerError>>,
 }
 
-fn take(queued: Option<Queued>, waiting: &mut VecDeque<(Command, oneshot::Sender<Result<Reply, ControllerError>>)>, stopping: &mut bool) {
+fn take(queued: Option<Queued>, waiting: &mut VecDeque<Waiting>, stopping: &mut bool) {
     match queued {
         Some(Queued::Command { command, answer }) => waiting.push_back((command, answer)),
         Some(Queued::Stop) | None => *stopping = true,

@@ -7,10 +7,10 @@ use ottla_model::config::{ConfigChange, ConfigError, Overrides, ServerConfig, al
 use super::ControllerError;
 use super::command::{AlterConfigs, ConfigResourceAlteration};
 use super::draft::Draft;
-use super::topics::count_each;
+use super::topics::{Each, count_each};
 use crate::metadata::{ConfigResource, MetadataRecord};
 
-pub(super) fn alter(draft: &mut Draft<'_>, command: &AlterConfigs) -> Result<Vec<Result<(), ControllerError>>, ControllerError> {
+pub(super) fn alter(draft: &mut Draft<'_>, command: &AlterConfigs) -> Each<()> {
     let times = count_each(command.resources.iter().map(|asked| &asked.resource));
     let results = command.resources.iter().map(|asked| {
         if times.get(&asked.resource).is_some_and(|times| *times > 1) {

@@ -7,11 +7,11 @@ use ottla_model::{DirectoryId, NodeId, PartitionId, TopicId};
 use super::brokers::check_epoch;
 use super::command::{AssignReplicasToDirs, CreatePartitions, NewPartitions};
 use super::draft::Draft;
-use super::topics::{check_assignment, check_total, count_each, new_partition};
+use super::topics::{Each, check_assignment, check_total, count_each, new_partition};
 use super::{ControllerError, Placer};
 use crate::metadata::{MetadataRecord, PartitionChange, TopicImage};
 
-pub(super) fn create(draft: &mut Draft<'_>, command: &CreatePartitions) -> Result<Vec<Result<(), ControllerError>>, ControllerError> {
+pub(super) fn create(draft: &mut Draft<'_>, command: &CreatePartitions) -> Each<()> {
     let added = |new: &NewPartitions| {
         let current = draft.image.topic(&new.topic).map_or(0, |topic| topic.partitions.len() as u64);
         u64::try_from(new.count).unwrap_or(0).saturating_sub(current)
@@ -56,10 +56,7 @@ fn create_of_one(draft: &mut Draft<'_>, new: &NewPartitions, placer: &mut Placer
     Ok(())
 }
 
-pub(super) fn assign_directories(
-    draft: &mut Draft<'_>,
-    command: &AssignReplicasToDirs,
-) -> Result<Vec<Result<(), ControllerError>>, ControllerError> {
+pub(super) fn assign_directories(draft: &mut Draft<'_>, command: &AssignReplicasToDirs) -> Each<()> {
     check_epoch(&draft.image, command.broker_id, command.broker_epoch)?;
     let assign = |(topic_id, partition, directory): &(TopicId, PartitionId, DirectoryId)| {
         assign_directory(draft, command.broker_id, *topic_id, *partition, *directory)

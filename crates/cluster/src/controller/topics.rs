@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use ottla_model::config::validate_topic_overrides;
-use ottla_model::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, TopicName};
+use ottla_model::{CLUSTER_METADATA_TOPIC, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, TopicName};
 
 use super::command::{CreateTopics, CreatedTopic, DeleteTopics, NewTopic, TopicPlacement, TopicRef};
 use super::draft::Draft;
 use super::{ControllerError, Placer};
 use crate::metadata::{ConfigResource, MetadataImage, MetadataRecord, PartitionRecord};
 
+/// A result for each thing that a command names, unless the command is refused whole.
+pub(super) type Each<T> = Result<Vec<Result<T, ControllerError>>, ControllerError>;
+
 /// Partitions that one request may create, as in Kafka (`MAX_PARTITIONS_PER_BATCH`).
 pub const PARTITIONS_PER_REQUEST_MAX: u64 = 10_000;
 
-/// The name of Kafka's own metadata log, which is no topic here.
-const METADATA_TOPIC: &str = "__cluster_metadata";
-
-pub(super) fn create(draft: &mut Draft<'_>, command: &CreateTopics) -> Result<Vec<Result<CreatedTopic, ControllerError>>, ControllerError> {
+pub(super) fn create(draft: &mut Draft<'_>, command: &CreateTopics) -> Each<CreatedTopic> {
     check_total(command.topics.iter().map(|topic| asked_partitions(draft, topic)))?;
     let times = count_each(command.topics.iter().map(|topic| topic.name.clone()));
     let mut placer = Placer::of(&draft.image, &mut draft.random);
@@ -60,7 +60,7 @@ pub(super) fn count_each<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, 
 /// Checks everything before the first record, so that a topic that is refused leaves none.
 fn create_one(draft: &mut Draft<'_>, topic: &NewTopic, placer: &mut Placer) -> Result<CreatedTopic, ControllerError> {
     let name = TopicName::new(&topic.name)?;
-    if name.as_str() == METADATA_TOPIC {
+    if name.as_str() == CLUSTER_METADATA_TOPIC {
         return Err(ControllerError::ReservedTopic { name });
     }
     if draft.image.topic(name.as_str()).is_some() {
@@ -179,10 +179,7 @@ fn only_log_dir(image: &MetadataImage, broker: NodeId) -> DirectoryId {
     }
 }
 
-pub(super) fn delete(
-    draft: &mut Draft<'_>,
-    command: &DeleteTopics,
-) -> Result<Vec<Result<(TopicName, TopicId), ControllerError>>, ControllerError> {
+pub(super) fn delete(draft: &mut Draft<'_>, command: &DeleteTopics) -> Each<(TopicName, TopicId)> {
     if !draft.server.delete_topic_enable {
         return Err(ControllerError::TopicDeletionDisabled);
     }

@@ -350,7 +350,7 @@ fn topic_configs_are_set_deleted_appended_and_subtracted() {
         alter(&[], "retention.msec", AlterOp::Set, Some("5")),
         Err(ConfigError::Unknown { nearest: Some("retention.ms"), .. })
     ));
-    assert!(matches!(alter(&[], "min.compaction.lag.ms", AlterOp::Set, Some("9223372036854775807")), Ok(_)));
+    alter(&[], "min.compaction.lag.ms", AlterOp::Set, Some("9223372036854775807")).unwrap();
     let twice = [alteration("retention.ms", AlterOp::Set, Some("1")), alteration("retention.ms", AlterOp::Delete, None)];
     assert!(matches!(alter_topic(&server, &Overrides::new(), &twice), Err(ConfigError::Duplicate { .. })));
     // What another version wrote can be taken away.
