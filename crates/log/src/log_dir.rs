@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ottla_model::{BrokerEpoch, ClusterId, DirectoryId, NodeId, TopicPartition, Uuid};
+use ottla_model::{BrokerEpoch, CLUSTER_METADATA_TOPIC, ClusterId, DirectoryId, NodeId, TopicPartition, Uuid};
 
 use crate::disk::Disk;
 use crate::error::{IoContext, IoFailure, LogError};
@@ -162,10 +162,15 @@ pub fn mark_clean_shutdown(disk: &dyn Disk, log_dir: &Path, broker_epoch: Broker
     Ok(disk.write_atomic(&path, text.as_bytes()).doing("write", &path)?)
 }
 
+/// The partition that a folder of this name holds; `None` for what is none: other folders, and the metadata log's.
+pub fn partition_of(folder: &str) -> Option<TopicPartition> {
+    TopicPartition::from_folder_name(folder).filter(|name| name.topic.as_str() != CLUSTER_METADATA_TOPIC)
+}
+
 /// The partitions that have a folder here. Other folders are left alone.
 pub fn partitions(disk: &dyn Disk, log_dir: &Path) -> Result<Vec<TopicPartition>, LogError> {
     let entries = disk.list_dir(log_dir).doing("list", log_dir)?;
-    Ok(entries.iter().filter(|e| e.is_dir).filter_map(|e| TopicPartition::from_folder_name(&e.name)).collect())
+    Ok(entries.iter().filter(|e| e.is_dir).filter_map(|e| partition_of(&e.name)).collect())
 }
 
 /// Where a partition's folder is.
@@ -233,7 +238,7 @@ mod tests {
     #[test]
     fn partitions_are_listed_and_removed_for_good() {
         let (disk, dir) = (MemDisk::new(), Path::new("/d"));
-        for name in ["a-0", "b.c-12", "lost+found", "a-0.deleted"] {
+        for name in ["a-0", "b.c-12", "lost+found", "a-0.deleted", "__cluster_metadata-0"] {
             disk.create_dir_all(&dir.join(name)).unwrap();
         }
         let found = partitions(&disk, dir).unwrap();

@@ -199,9 +199,25 @@ fn a_torn_end_is_cut_at_the_first_batch_that_does_not_hold() {
         assert_eq!(now, all[..now.len()]);
         let kept: usize = now.iter().filter(|(base, _)| *base >= last).map(|(_, b)| b.len()).sum();
         assert!(kept <= keep && keep - kept < all[0].1.len(), "no more than the torn batch is cut");
+        assert_eq!(disk.stat(&path).unwrap().len, kept as u64, "nothing is left behind it");
         append(&mut log, &batch(2, 20));
         check_whole(&log);
     }
+}
+
+#[test]
+fn a_sound_batch_in_the_wrong_place_ends_the_log() {
+    let disk = MemDisk::new();
+    let log = filled(&disk);
+    let (all, last) = (read_all(&log, Offset(0), 1000), log.active_segment_base());
+    drop(log);
+    let path = FileKind::Log.path(Path::new(DIR), last);
+    let bytes = disk.read_all(&path).unwrap();
+    // A batch that was there before a truncation, in the sectors behind what was written since.
+    put(&disk, &path, &[bytes.as_slice(), &all[3].1].concat());
+    let (log, recovery) = reopen(&disk, small(), OpenHints { recovery_point: Some(last), ..OpenHints::default() });
+    assert_eq!(read_all(&log, Offset(0), 1000), all);
+    assert_eq!(recovery.torn.map(|t| (t.position as usize, t.bytes as usize)), Some((bytes.len(), all[3].1.len())));
 }
 
 #[test]
