@@ -196,23 +196,21 @@ pub fn ottla(arguments: &[&str]) -> Command {
 
 /// The binary: `OTTLA_BIN`, else the one that cargo builds beside these tests, in their profile.
 pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("OTTLA_BIN") {
-            return path.into();
-        }
-        // Two levels above this test's own file, which is TARGET/PROFILE/deps/NAME.
-        let own = std::env::current_exe().expect("the test knows its own path");
-        let profile_dir = own.ancestors().nth(2).expect("a test lies in TARGET/PROFILE/deps").to_path_buf();
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--workspace", "--all-targets"]).current_dir(repository());
-        if profile_dir.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let status = cargo.status().expect("cargo can be started");
-        assert!(status.success(), "the binary under test does not build");
-        profile_dir.join("ottla")
-    })
+    static BINARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| std::env::var_os("OTTLA_BIN").map(PathBuf::from).or_else(build_binary));
+    binary.as_deref().expect("the binary under test does not build")
+}
+
+fn build_binary() -> Option<PathBuf> {
+    // Two levels above this test's own file, which is TARGET/PROFILE/deps/NAME.
+    let own = std::env::current_exe().expect("the test knows its own path");
+    let profile_dir = own.ancestors().nth(2).expect("a test lies in TARGET/PROFILE/deps");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--package", "ottla"]).current_dir(repository());
+    if profile_dir.ends_with("release") {
+        cargo.arg("--release");
+    }
+    cargo.status().expect("cargo can be started").success().then(|| profile_dir.join("ottla"))
 }
 
 /// The repository's root.
