@@ -388,12 +388,11 @@ impl Accumulator {
                 }
             }
             Verdict::Unsent(error) => {
-                aftermath.refresh_metadata = error.is_retriable();
-                if error.is_retriable() {
-                    aftermath.released_bytes = self.again(slot, batch, error, now);
-                } else {
-                    aftermath.released_bytes = queue.give_up(batch, error);
-                }
+                // An answer that is nonsense is a lost answer: asked again, the broker may make sense.
+                let nonsense = matches!(error, ClientError::Malformed { .. } | ClientError::ResponseTooLarge { .. });
+                aftermath.refresh_metadata = error.is_retriable() || nonsense;
+                aftermath.released_bytes =
+                    if aftermath.refresh_metadata { self.again(slot, batch, error, now) } else { queue.give_up(batch, error) };
             }
         }
         self.settle(slot);
