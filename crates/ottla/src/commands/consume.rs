@@ -23,8 +23,8 @@ use crate::timestamp;
         "  ottla consume logs --follow                           what comes from now on\n",
         "  ottla consume logs --from -10 --print offset,value    the last ten records of each partition\n",
         "  ottla consume logs --from 2026-01-31T12:00:00Z --partition 0 --max-messages 5 --json\n\n",
-        "With --json a record is {\"topic\", \"partition\", \"offset\", \"timestamp\", \"key\", \"value\", \"headers\"}; a key or\n",
-        "value that is not UTF-8 is null there, and its bytes are in \"key_base64\" or \"value_base64\".\n\n",
+        "With --json a record has topic, partition, offset, timestamp, key, value and headers; a key or\n",
+        "value that is not UTF-8 is null there, and its bytes are in key_base64 or value_base64.\n\n",
         "Exit codes: 0 done, 1 failed, 2 not understood (wrong arguments or settings).",
     )
 )]

@@ -26,12 +26,13 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
     after_long_help = concat!(
         "Examples:\n",
         "  echo hello | ottla produce logs\n",
-        "  ottla produce orders --key-separator : < orders.txt      lines such as  customer-7:{\"total\": 12}\n",
+        "  ottla produce orders --key-separator : < orders.txt  lines like customer-7:{\"total\": 12}\n",
         "  seq 100000 | ottla produce numbers --compression zstd --property linger.ms=20\n",
-        "  echo hello | ottla produce logs --json                   prints partition and offset of each record\n\n",
-        "Records without a key are spread over the partitions; records of one key go to one partition, the same as with\n",
-        "the Java client. A topic that does not exist is made on first use, if the broker allows it.\n\n",
-        "Exit codes: 0 every record acknowledged, 1 failed, 2 not understood (wrong arguments or settings).",
+        "  echo hello | ottla produce logs --json               prints partition and offset\n\n",
+        "Records without a key are spread over the partitions; records of one key go to one partition,\n",
+        "the same as with the Java client. A topic that does not exist is made on first use, if the\n",
+        "broker allows it.\n\n",
+        "Exit codes: 0 all acknowledged, 1 failed, 2 not understood (wrong arguments or settings).",
     )
 )]
 pub struct ProduceArgs {
