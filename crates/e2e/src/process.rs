@@ -151,9 +151,12 @@ impl Running {
         &self.so_far
     }
 
-    /// All it has written so far, without waiting.
+    /// All it has written so far, without waiting; fails the test when it has ended.
+    #[track_caller]
     pub fn so_far(&mut self) -> &str {
+        let ended = self.child.try_wait().expect("a child can be asked");
         self.so_far.extend(self.output.try_iter());
+        assert!(ended.is_none(), "`{}` ended with {ended:?}; it wrote:\n{}", self.command, self.so_far);
         &self.so_far
     }
 

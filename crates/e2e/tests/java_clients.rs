@@ -114,7 +114,7 @@ fn keys_land_where_the_java_client_puts_them() {
         writeln!(input, "{key}\t{number}").expect("a string takes all");
     }
     create(&node, "by-java", PARTITIONS);
-    let by_java = ["--bootstrap-server", &node.address(), "--topic", "by-java", "--property", "parse.key=true"];
+    let by_java = ["--bootstrap-server", &node.address(), "--topic", "by-java", "--reader-property", "parse.key=true"];
     kafka_with_input(CONSOLE_PRODUCER, &by_java, &input).ok();
     create(&node, "by-ottla", PARTITIONS);
     node.ottla_with_input(&["produce", "by-ottla", "--key-separator", "\t"], &input).ok();
@@ -136,7 +136,7 @@ fn partitions_of_keys(node: &Node, topic: &str, partitions: u32) -> BTreeMap<Str
         if count == 0 {
             continue;
         }
-        for line in consume(node, topic, partition, "earliest", count, &["--property", "print.key=true"]) {
+        for line in consume(node, topic, partition, "earliest", count, &["--formatter-property", "print.key=true"]) {
             let key = line.split('\t').next().expect("a key is printed").to_owned();
             assert_eq!(found.insert(key, partition), None, "a key in two places: {line}");
         }
