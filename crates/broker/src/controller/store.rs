@@ -72,11 +72,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote<VoterId>) -> Result<(), StorageError> {
         let vote = *vote;
-        self.access(move |file| file.save_vote(&vote), |source| StorageIOError::write_vote(source)).await
+        self.access(move |file| file.save_vote(&vote), StorageIOError::write_vote).await
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<VoterId>>, StorageError> {
-        self.access(|file| file.vote(), |source| StorageIOError::read_vote(source)).await
+        self.access(|file| file.vote(), StorageIOError::read_vote).await
     }
 
     async fn append<I>(&mut self, entries: I, callback: LogFlushed<TypeConfig>) -> Result<(), StorageError>

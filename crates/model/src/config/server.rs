@@ -181,6 +181,14 @@ impl ServerConfig {
         };
         let metadata_log_dir = values.text("metadata.log.dir")?.filter(|dir| !dir.is_empty());
         check_durations(&values)?;
+        let max_connections_per_ip_overrides = connection_overrides(&values)?;
+        if values.integer("max.connections.per.ip")? == 0 && max_connections_per_ip_overrides.is_empty() {
+            return Err(ConfigError::NotAllowed {
+                name: "max.connections.per.ip".to_owned(),
+                value: "0".to_owned(),
+                allowed: "at least 1, unless max.connections.per.ip.overrides names who may connect".to_owned(),
+            });
+        }
         Ok(ServerConfig {
             node_id,
             process_roles,
@@ -204,7 +212,7 @@ impl ServerConfig {
             queued_max_request_bytes: values.number("queued.max.request.bytes")?,
             max_connections: values.number("max.connections")?,
             max_connections_per_ip: values.number("max.connections.per.ip")?,
-            max_connections_per_ip_overrides: connection_overrides(&values)?,
+            max_connections_per_ip_overrides,
             connections_max_idle_ms: values.number("connections.max.idle.ms")?,
             fetch_max_bytes: values.number("fetch.max.bytes")?,
             max_incremental_fetch_session_cache_slots: values.number("max.incremental.fetch.session.cache.slots")?,
@@ -304,7 +312,7 @@ impl Network {
         };
         // Kafka's own sample file advertises the controller's listener too (KIP-853); clients are never told of it.
         let advertised: Vec<Listener> = advertised.iter().filter(|listener| !is_controllers(listener)).cloned().collect();
-        if let Some(nowhere) = advertised.iter().find(|listener| matches!(listener.host.as_str(), "0.0.0.0" | "::")) {
+        if let Some(nowhere) = advertised.iter().find(|listener| listener.host == "0.0.0.0") {
             return Err(ListenerError::Unroutable { listener: nowhere.clone() }.into());
         }
         check_controller_listeners(values, roles, &controller_names, &listeners)?;

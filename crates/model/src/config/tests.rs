@@ -140,6 +140,8 @@ fn errors_name_the_config_its_value_and_what_is_allowed() {
     assert_eq!(refused("log.cleanup.policy=shred"), "log.cleanup.policy=shred: the value must be a list of compact, delete");
     assert_eq!(refused("log.retention.hours=0"), "log.retention.hours=0: the value must be -1 for no limit, or at least 1");
     assert!(refused("broker.id=2").contains("broker.id=2"));
+    assert!(refused("max.connections.per.ip=0").contains("must be at least 1, unless"));
+    parse("max.connections.per.ip=0\nmax.connections.per.ip.overrides=localhost:5\n").unwrap();
     let missing = ServerConfig::parse(Some("node.id=1\n"), &[]).unwrap_err().to_string();
     assert_eq!(missing, "process.roles is missing: write process.roles=broker,controller for a node that is a cluster by itself");
     let missing = ServerConfig::parse(Some("process.roles=broker,controller\n"), &[]).unwrap_err().to_string();
