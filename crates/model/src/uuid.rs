@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// 128 bits. Random ones are drawn by whoever owns a random source; this crate only holds and prints them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Uuid([u8; 16]);
 
 /// The text is not 22 characters of URL-safe base64.
@@ -82,17 +81,34 @@ impl FromStr for Uuid {
     }
 }
 
-impl From<Uuid> for String {
-    fn from(u: Uuid) -> String {
-        u.to_string()
+/// As text where a person may read it (JSON), as its 16 bytes where nobody does: the metadata log holds many.
+impl serde::Serialize for Uuid {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { to.serialize_bytes(&self.0) }
     }
 }
 
-impl TryFrom<String> for Uuid {
-    type Error = ParseUuidError;
+impl<'de> serde::Deserialize<'de> for Uuid {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Uuid, D::Error> {
+        if from.is_human_readable() { from.deserialize_str(UuidVisitor) } else { from.deserialize_bytes(UuidVisitor) }
+    }
+}
 
-    fn try_from(s: String) -> Result<Uuid, ParseUuidError> {
-        s.parse()
+struct UuidVisitor;
+
+impl serde::de::Visitor<'_> for UuidVisitor {
+    type Value = Uuid;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a UUID: 16 bytes, or 22 characters of URL-safe base64")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Uuid, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Uuid, E> {
+        bytes.try_into().map(Uuid).map_err(|_| E::invalid_length(bytes.len(), &self))
     }
 }
 
