@@ -246,10 +246,32 @@ impl Change {
             }
             Change::Rename(from, to, node) => {
                 names.remove(&from);
+                if node == Node::Dir {
+                    let inside: Vec<PathBuf> = names.keys().filter(|p| p.starts_with(&from)).cloned().collect();
+                    for path in inside {
+                        if let Some(node) = names.remove(&path) {
+                            names.insert(moved(&path, &from, &to), node);
+                        }
+                    }
+                }
                 names.insert(to, node);
             }
         }
     }
+
+    /// The same change after the folder `from` was renamed to `to`.
+    fn moved(self, from: &Path, to: &Path) -> Change {
+        match self {
+            Change::Put(path, node) => Change::Put(moved(&path, from, to), node),
+            Change::Remove(path) => Change::Remove(moved(&path, from, to)),
+            Change::Rename(old, new, node) => Change::Rename(moved(&old, from, to), moved(&new, from, to), node),
+        }
+    }
+}
+
+/// A path in the folder `from`, once that is called `to`.
+fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    path.strip_prefix(from).map_or_else(|_| path.to_owned(), |rest| to.join(rest))
 }
 
 impl MemInode {
@@ -335,8 +357,20 @@ impl Disk for MemDisk {
         state.call()?;
         let node = state.names.get(from).copied().ok_or(io::ErrorKind::NotFound)?;
         state.dir_exists(to.parent().unwrap_or(Path::new("/")))?;
-        if node == Node::Dir || from.parent() != to.parent() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "only files are renamed, and within their folder"));
+        if from.parent() != to.parent() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "renames stay within their folder"));
+        }
+        if node == Node::Dir {
+            if state.names.contains_key(to) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            // What was changed in it and not synced goes along.
+            let inside: Vec<PathBuf> = state.pending.keys().filter(|dir| dir.starts_with(from)).cloned().collect();
+            for dir in inside {
+                let changes = state.pending.remove(&dir).unwrap_or_default();
+                let changes = changes.into_iter().map(|change| change.moved(from, to)).collect();
+                state.pending.insert(moved(&dir, from, to), changes);
+            }
         }
         state.change(Change::Rename(from.to_owned(), to.to_owned(), node));
         Ok(())
@@ -555,6 +589,21 @@ mod tests {
             assert_eq!(after[..2000], [7; 2000]);
             assert!(after[2000..].iter().all(|b| *b == 8 || *b == 0));
         }
+    }
+
+    #[test]
+    fn a_folder_is_renamed_with_what_is_in_it() {
+        let disk = MemDisk::new();
+        disk.create_dir_all(Path::new("/d/a")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        write(&disk, "/d/a/f", 0, b"x").sync_data().unwrap();
+        disk.rename(Path::new("/d/a"), Path::new("/d/b")).unwrap();
+        assert!(disk.read_all(Path::new("/d/a/f")).is_err());
+        assert_eq!(disk.read_all(Path::new("/d/b/f")).unwrap(), b"x");
+        disk.sync_dir(Path::new("/d")).unwrap();
+        disk.sync_dir(Path::new("/d/b")).unwrap();
+        assert_eq!(disk.crash(1).read_all(Path::new("/d/b/f")).unwrap(), b"x");
     }
 
     #[test]
