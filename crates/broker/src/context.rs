@@ -98,12 +98,11 @@ impl BrokerContext {
         session_id_seed: u64,
     ) -> Result<(Arc<BrokerContext>, MetadataPublisher), PartitionStartError> {
         let published = Arc::new(Published::new(Arc::clone(&config)));
-        let images = controller.subscribe();
         let image = controller.image();
         partitions.load(&image, &published.config_with(&image))?;
-        published.publish(image, &partitions);
+        let unreported = published.publish(image, &partitions);
         partitions.start_maintenance(&published)?;
-        let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), images);
+        let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone(), unreported);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let context = BrokerContext {
             controller,

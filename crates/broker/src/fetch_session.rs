@@ -418,10 +418,11 @@ impl SessionState {
             || known.told_log_start_offset != seen.log_start_offset;
         known.told_high_watermark = if seen.failed { NEVER_TOLD } else { seen.high_watermark };
         known.told_log_start_offset = seen.log_start_offset;
-        if seen.has_records && self.by_turn.len() > 1 {
-            if let Some(remembered) = self.turns.remove(&key).and_then(|turn| self.by_turn.remove(&turn)) {
-                self.put_last(key, remembered);
-            }
+        if seen.has_records
+            && self.by_turn.len() > 1
+            && let Some(remembered) = self.turns.remove(&key).and_then(|turn| self.by_turn.remove(&turn))
+        {
+            self.put_last(key, remembered);
         }
         news
     }

@@ -14,6 +14,8 @@ pub mod partition;
 pub mod producer_ids;
 pub mod purgatory;
 mod storage;
+#[cfg(test)]
+mod testing;
 
 pub use node::{Broker, StartError};
 pub use storage::StorageError;

@@ -7,13 +7,16 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use ottla_cluster::controller::{AssignReplicasToDirs, Command};
 use ottla_cluster::metadata::{MetadataImage, MetadataPosition};
 use ottla_model::NodeId;
 use ottla_model::config::ServerConfig;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::partition::PartitionManager;
+use crate::controller::ControllerHandle;
+use crate::partition::{DirectoryChoice, PartitionManager};
 
 /// The image and configuration that requests go by.
 pub struct Published {
@@ -67,18 +70,20 @@ impl Published {
         }
     }
 
-    /// Takes over an image: makes the partitions follow it, then lets it be seen. Blocks on files.
-    pub fn publish(&self, image: Arc<MetadataImage>, partitions: &PartitionManager) {
+    /// Takes over an image: makes the partitions follow it, then lets it be seen. Blocks on files. Gives the log directories that were
+    /// chosen and that the controller does not know of.
+    pub fn publish(&self, image: Arc<MetadataImage>, partitions: &PartitionManager) -> Vec<DirectoryChoice> {
         let before = self.image.load_full();
         let config_changed = before.default_broker_config() != image.default_broker_config()
             || before.broker_config(self.node) != image.broker_config(self.node);
         if config_changed {
             self.config.store(self.config_with(&image));
         }
-        partitions.follow(&before, &image, &self.config.load(), config_changed);
+        let choices = partitions.follow(&before, &image, &self.config.load(), config_changed);
         let position = image.position();
         self.image.store(image);
         self.position.send_replace(position);
+        choices
     }
 }
 
@@ -89,24 +94,28 @@ pub struct MetadataPublisher {
 }
 
 impl MetadataPublisher {
-    /// Follows `images` until stopped or until their sender is gone. Images that come while one is taken over are skipped but for the
-    /// newest.
+    /// Follows the controller's images until stopped. Images that come while one is taken over are skipped but for the newest.
+    /// `unreported`: what [`Published::publish`] gave for the images before.
     pub fn start(
         published: Arc<Published>,
         partitions: Arc<PartitionManager>,
-        mut images: watch::Receiver<Arc<MetadataImage>>,
+        controller: ControllerHandle,
+        unreported: Vec<DirectoryChoice>,
     ) -> MetadataPublisher {
         let (stop, mut stopped) = watch::channel(false);
+        let mut images = controller.subscribe();
+        let reporter = Reporter { controller, unreported: Arc::new(Mutex::new(unreported)) };
         let task = tokio::spawn(async move {
             loop {
                 let image = Arc::clone(&images.borrow_and_update());
                 if published.image().position() != image.position() {
-                    let (published, partitions) = (Arc::clone(&published), Arc::clone(&partitions));
-                    let done = tokio::task::spawn_blocking(move || published.publish(image, &partitions)).await;
-                    if let Err(error) = done {
-                        tracing::error!("an image of the metadata could not be taken over: {error}");
+                    let (for_thread, partitions) = (Arc::clone(&published), Arc::clone(&partitions));
+                    match tokio::task::spawn_blocking(move || for_thread.publish(image, &partitions)).await {
+                        Ok(choices) => reporter.unreported.lock().extend(choices),
+                        Err(error) => tracing::error!("an image of the metadata could not be taken over: {error}"),
                     }
                 }
+                reporter.report(&published.image());
                 tokio::select! {
                     changed = images.changed() => if changed.is_err() { return },
                     _ = stopped.wait_for(|stop| *stop) => return,
@@ -122,5 +131,33 @@ impl MetadataPublisher {
         if let Err(error) = self.task.await {
             tracing::error!("the metadata publisher ended badly: {error}");
         }
+    }
+}
+
+/// Tells the controller which log directory each replica is in (KIP-858). Not on the way of anything: a report that fails is tried again
+/// with the next image.
+struct Reporter {
+    controller: ControllerHandle,
+    /// Bounded by the partitions of this broker.
+    unreported: Arc<Mutex<Vec<DirectoryChoice>>>,
+}
+
+impl Reporter {
+    fn report(&self, image: &MetadataImage) {
+        let broker_id = self.controller.node_id();
+        // Before its registration a broker has nobody to speak for.
+        let Some(broker_epoch) = image.broker(broker_id).map(|broker| broker.epoch) else { return };
+        let assignments = std::mem::take(&mut *self.unreported.lock());
+        if assignments.is_empty() {
+            return;
+        }
+        let (controller, unreported) = (self.controller.clone(), Arc::clone(&self.unreported));
+        tokio::spawn(async move {
+            let command = AssignReplicasToDirs { broker_id, broker_epoch, assignments: assignments.clone() };
+            if let Err(error) = controller.submit(Command::AssignReplicasToDirs(command)).await {
+                tracing::debug!("the log directories of {} partitions are not reported yet: {error}", assignments.len());
+                unreported.lock().extend(assignments);
+            }
+        });
     }
 }

@@ -119,6 +119,7 @@ fn success(config: &ServerConfig, created: &CreatedTopic) -> CreatableTopicResul
         name: Cow::Owned(created.name.as_str().to_owned()),
         topic_id: created.id.0,
         error_code: ErrorCode::None.as_i16(),
+        error_message: None,
         num_partitions: created.partitions,
         replication_factor: created.replication_factor,
         configs: Some(configs.collect()),

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ottla_cluster::controller::{Command, ControllerError, DeleteTopics as DeleteTopicsCommand, Reply as ControllerReply, TopicRef};
+use ottla_cluster::controller::{Command, DeleteTopics as DeleteTopicsCommand, Reply as ControllerReply, TopicRef};
 use ottla_model::{TopicId, Uuid};
 use ottla_wire::ErrorCode;
 use ottla_wire::message::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
@@ -81,7 +81,7 @@ impl ApiHandler for DeleteTopics {
                                 result.topic_id = id.0;
                                 result.error_code = ErrorCode::None.as_i16();
                             }
-                            Err(error) => set_error(result, code_of(&error, version), error.to_string()),
+                            Err(error) => set_error(result, known_to(version, controller_error_code(&error)), error.to_string()),
                         }
                     }
                 }
@@ -89,7 +89,7 @@ impl ApiHandler for DeleteTopics {
                 Err(failure) => {
                     for place in places {
                         if let Some(result) = results.get_mut(place) {
-                            set_error(result, failure.error_code(), failure.to_string());
+                            set_error(result, known_to(version, failure.error_code()), failure.to_string());
                         }
                     }
                 }
@@ -99,11 +99,9 @@ impl ApiHandler for DeleteTopics {
     }
 }
 
-fn code_of(error: &ControllerError, version: i16) -> ErrorCode {
-    match controller_error_code(error) {
-        ErrorCode::TopicDeletionDisabled if version < DELETION_DISABLED_SINCE => ErrorCode::InvalidRequest,
-        code => code,
-    }
+/// The code, or what a version that does not know it is told.
+fn known_to(version: i16, code: ErrorCode) -> ErrorCode {
+    if code == ErrorCode::TopicDeletionDisabled && version < DELETION_DISABLED_SINCE { ErrorCode::InvalidRequest } else { code }
 }
 
 fn set_error(result: &mut DeletableTopicResult<'_>, code: ErrorCode, message: String) {

@@ -48,10 +48,11 @@ impl ApiHandler for DescribeConfigs {
                 };
                 let configs = entries.into_iter().filter(is_asked);
                 DescribeConfigsResult {
+                    error_code: ErrorCode::None.as_i16(),
+                    error_message: None,
                     resource_type: resource.resource_type,
                     resource_name: Cow::Borrowed(resource.resource_name),
                     configs: configs.map(|entry| result(entry, request.include_synonyms, request.include_documentation)).collect(),
-                    ..Default::default()
                 }
             }
             Err((code, message)) => DescribeConfigsResult {
@@ -107,6 +108,6 @@ fn result(entry: ConfigEntry, synonyms: bool, documentation: bool) -> DescribeCo
         is_sensitive: entry.sensitive,
         synonyms: if synonyms { entry.synonyms.into_iter().map(synonym).collect() } else { Vec::new() },
         config_type: entry.kind.to_wire(),
-        documentation: documentation.then(|| Cow::Borrowed(entry.documentation)),
+        documentation: documentation.then_some(Cow::Borrowed(entry.documentation)),
     }
 }

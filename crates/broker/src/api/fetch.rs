@@ -35,11 +35,13 @@ use crate::purgatory::{Admission, Wait, WaitEnd};
 /// See the module.
 pub struct Fetch;
 
+/// First version whose answer can say who leads instead.
+const LEADER_HINT_SINCE: i16 = 12;
 /// First version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 13;
 /// First version in which a follower says who it is in `replica_state` (KIP-903).
 const REPLICA_STATE_SINCE: i16 = 15;
-/// First version whose answer can say where the leader is (KIP-951).
+/// First version whose answer can say where that leader is (KIP-951).
 const ENDPOINTS_SINCE: i16 = 16;
 
 impl ApiHandler for Fetch {
@@ -63,6 +65,7 @@ impl ApiHandler for Fetch {
         let bytes_max = u32::try_from(request.max_bytes.min(broker.config.fetch_max_bytes)).unwrap_or(0);
         let fetch = InFlight {
             broker: Arc::clone(broker),
+            tells_leader: version >= LEADER_HINT_SINCE,
             is_follower,
             isolation: Isolation::from_wire(request.isolation_level),
             bytes_max,
@@ -113,6 +116,8 @@ fn session_error(error: SessionError) -> FetchResponse<'static> {
 /// A fetch between its first read and its answer.
 struct InFlight {
     broker: Arc<BrokerContext>,
+    /// The answer has room for the leader to go to instead.
+    tells_leader: bool,
     is_follower: bool,
     isolation: Isolation,
     bytes_max: u32,
@@ -224,9 +229,16 @@ impl InFlight {
         match self.broker.fetch_sessions.finish(self.context, &mut results, Fetched::seen, self.broker.now()) {
             Ok(session_id) => {
                 let endpoints = leader_endpoints(&self.broker, &results, &self.listener);
-                Finished { session: Ok(session_id), results, endpoints, is_committed: self.isolation == Isolation::ReadCommitted }
+                let is_committed = self.isolation == Isolation::ReadCommitted;
+                Finished { session: Ok(session_id), results, endpoints, is_committed, tells_leader: self.tells_leader }
             }
-            Err(error) => Finished { session: Err(error), results: Vec::new(), endpoints: Vec::new(), is_committed: false },
+            Err(error) => Finished {
+                session: Err(error),
+                results: Vec::new(),
+                endpoints: Vec::new(),
+                is_committed: false,
+                tells_leader: false,
+            },
         }
     }
 }
@@ -312,6 +324,7 @@ struct Finished {
     results: Vec<Fetched>,
     endpoints: Vec<Endpoint>,
     is_committed: bool,
+    tells_leader: bool,
 }
 
 impl Finished {
@@ -375,9 +388,12 @@ impl Finished {
                 partition_index,
                 error_code: code.as_i16(),
                 high_watermark: -1,
-                current_leader: not_serving.and_then(NotServing::current_leader).map_or_else(LeaderIdAndEpoch::default, |current| {
-                    LeaderIdAndEpoch { leader_id: current.leader.0, leader_epoch: current.epoch.0 }
-                }),
+                current_leader: match not_serving.and_then(NotServing::current_leader) {
+                    Some(current) if self.tells_leader => {
+                        LeaderIdAndEpoch { leader_id: current.leader.0, leader_epoch: current.epoch.0 }
+                    }
+                    _ => LeaderIdAndEpoch::default(),
+                },
                 records: Records::EMPTY,
                 ..Default::default()
             },
@@ -388,3 +404,7 @@ impl Finished {
 fn aborted(read: &PartitionRead) -> Vec<AbortedTransaction> {
     read.aborted.iter().map(|a| AbortedTransaction { producer_id: a.producer_id.0, first_offset: a.first_offset.0 }).collect()
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

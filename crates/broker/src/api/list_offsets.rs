@@ -31,6 +31,8 @@ use crate::partition::{Isolation, Partition, read_error_code};
 /// See the module.
 pub struct ListOffsets;
 
+/// First version that tells the record's leader epoch (KIP-320).
+const LEADER_EPOCH_SINCE: i16 = 4;
 /// `replica_id` of a consumer; anything else (a follower, a debugging client with -2) sees up to the log end.
 const CONSUMER: i32 = -1;
 
@@ -123,18 +125,20 @@ fn response(asked: &ListOffsetsPartition, found: Result<FoundOffset, ErrorCode>,
         Ok(found) => (found, ErrorCode::None),
         Err(code) => (NOTHING, code),
     };
-    let mut response = ListOffsetsPartitionResponse {
-        partition_index: asked.partition_index,
-        error_code: code.as_i16(),
+    let (partition_index, error_code) = (asked.partition_index, code.as_i16());
+    if version == 0 {
+        let wanted = found.offset.0 >= 0 && asked.max_num_offsets > 0;
+        let old_style_offsets = if wanted { vec![found.offset.0] } else { Vec::new() };
+        return ListOffsetsPartitionResponse { partition_index, error_code, old_style_offsets, ..Default::default() };
+    }
+    ListOffsetsPartitionResponse {
+        partition_index,
+        error_code,
         timestamp: found.timestamp.0,
         offset: found.offset.0,
-        leader_epoch: found.leader_epoch.0,
+        leader_epoch: if version >= LEADER_EPOCH_SINCE { found.leader_epoch.0 } else { -1 },
         ..Default::default()
-    };
-    if version == 0 && found.offset.0 >= 0 && asked.max_num_offsets > 0 {
-        response.old_style_offsets = vec![found.offset.0];
     }
-    response
 }
 
 /// Partitions asked for twice: Kafka refuses each of them.

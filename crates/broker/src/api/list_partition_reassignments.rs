@@ -40,7 +40,7 @@ impl ApiHandler for ListPartitionReassignments {
                 .filter_map(|asked| moving(image.topic(asked.name)?, |partition| asked.partition_indexes.contains(&partition.0)))
                 .collect(),
         };
-        reply.send(&ListPartitionReassignmentsResponse { topics, ..Default::default() })
+        reply.send(&ListPartitionReassignmentsResponse { error_message: None, topics, ..Default::default() })
     }
 }
 

@@ -77,6 +77,7 @@ impl ApiHandler for Metadata {
                 Some(topic) => view.topic(&image, topic),
                 None => MetadataResponseTopic {
                     error_code: ErrorCode::UnknownTopicId.as_i16(),
+                    name: None,
                     topic_id: t.topic_id,
                     ..Default::default()
                 },
@@ -226,3 +227,7 @@ pub(super) fn offline_replicas(image: &MetadataImage, partition: &PartitionImage
     let is_online = |id: &&NodeId| image.broker(**id).is_some_and(|b| !b.fenced && b.end_point(listener).is_some());
     partition.replicas.iter().filter(|id| !is_online(id)).map(|id| id.0).collect()
 }
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

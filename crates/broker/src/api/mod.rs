@@ -40,7 +40,10 @@ pub enum ListenerKind {
 impl Listeners {
     /// Whether an API so declared is served on a listener of `kind`.
     pub const fn serves(self, kind: ListenerKind) -> bool {
-        matches!((self, kind), (Listeners::Both, _) | (Listeners::Broker, ListenerKind::Broker) | (Listeners::Controller, ListenerKind::Controller))
+        matches!(
+            (self, kind),
+            (Listeners::Both, _) | (Listeners::Broker, ListenerKind::Broker) | (Listeners::Controller, ListenerKind::Controller)
+        )
     }
 }
 
@@ -124,7 +127,12 @@ impl Api {
     }
 }
 
-fn decode_and_handle<H: ApiHandler>(broker: &Arc<BrokerContext>, cx: &RequestContext<'_>, mut body: Reader<'_>, reply: Reply<'_>) -> Answer {
+fn decode_and_handle<H: ApiHandler>(
+    broker: &Arc<BrokerContext>,
+    cx: &RequestContext<'_>,
+    mut body: Reader<'_>,
+    reply: Reply<'_>,
+) -> Answer {
     if !H::VERSIONS.contains(&cx.version) {
         return H::unsupported_version(broker, cx, reply);
     }

@@ -67,7 +67,7 @@ impl ApiHandler for Produce {
                     }
                     Err(refused) => {
                         failed.get_or_insert((refused.code, topic.name, data.index));
-                        refused.into_response(data.index)
+                        refused.into_response(data.index, cx.version)
                     }
                 };
                 partition_responses.push(response);
@@ -76,7 +76,6 @@ impl ApiHandler for Produce {
                 name: Cow::Borrowed(topic.name),
                 topic_id: topic.topic_id,
                 partition_responses,
-                ..Default::default()
             });
         }
         if acks == Some(Acks::None) {
@@ -159,10 +158,13 @@ impl Refused {
         Refused { code, message: Some(message.into()), log_start: Offset(-1), not_serving: None }
     }
 
-    fn into_response(self, index: i32) -> PartitionProduceResponse<'static> {
-        let current_leader = self.not_serving.and_then(NotServing::current_leader).map_or_else(LeaderIdAndEpoch::default, |current| {
-            LeaderIdAndEpoch { leader_id: current.leader.0, leader_epoch: current.epoch.0, ..Default::default() }
-        });
+    fn into_response(self, index: i32, version: i16) -> PartitionProduceResponse<'static> {
+        let current_leader = match self.not_serving.and_then(NotServing::current_leader) {
+            Some(current) if version >= LEADER_HINT_SINCE => {
+                LeaderIdAndEpoch { leader_id: current.leader.0, leader_epoch: current.epoch.0 }
+            }
+            _ => LeaderIdAndEpoch::default(),
+        };
         PartitionProduceResponse {
             index,
             error_code: self.code.as_i16(),
@@ -258,7 +260,7 @@ fn add_endpoints(response: &mut ProduceResponse<'_>, broker: &BrokerContext, cx:
     response.node_endpoints = broker
         .endpoints(&leaders, &cx.listener.name)
         .into_iter()
-        .map(|e| NodeEndpoint { node_id: e.node.0, host: Cow::Owned(e.host), port: e.port, rack: e.rack.map(Cow::Owned), ..Default::default() })
+        .map(|e| NodeEndpoint { node_id: e.node.0, host: Cow::Owned(e.host), port: e.port, rack: e.rack.map(Cow::Owned) })
         .collect();
 }
 
@@ -287,3 +289,7 @@ fn into_owned(response: ProduceResponse<'_>) -> ProduceResponse<'static> {
         node_endpoints: response.node_endpoints.into_iter().map(endpoint).collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "produce_tests.rs"]
+mod tests;

@@ -14,13 +14,14 @@ use ottla_cluster::metadata::MetadataImage;
 use ottla_log::checkpoint::{
     HIGH_WATERMARKS_FILE, LOG_START_OFFSETS_FILE, OffsetCheckpoint, RECOVERY_POINTS_FILE, read_offsets, write_offsets,
 };
-use ottla_log::log_dir::{LastShutdown, forget_clean_shutdown, last_shutdown, mark_clean_shutdown};
+use ottla_log::log_dir::{LastShutdown, forget_clean_shutdown, last_shutdown, mark_clean_shutdown, partition_of};
 use ottla_log::{Disk, LogError, OpenHints, PartitionLog};
 use ottla_model::config::ServerConfig;
 use ottla_model::{BrokerEpoch, Clock, DirectoryId, NodeId, TimestampMs, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
 use super::log_dir::DirHealth;
+use super::maintenance::{self, Maintenance};
 use super::syncer::sync_tickets;
 use super::{LogDir, Partition, PartitionManager, TopicSettings};
 
@@ -39,6 +40,16 @@ pub enum PartitionStartError {
     /// No log directory can be used.
     #[error("none of the log directories can be used; the first: {0}")]
     NoLogDir(String),
+    /// One partition in two directories: only whoever put it there knows which is the right one.
+    #[error("{partition} is in two log directories, {} and {}: keep the folder that has its data, move the other away", first.display(), second.display())]
+    FoundTwice {
+        /// The partition.
+        partition: TopicPartition,
+        /// One folder.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
     /// A thread could not be started.
     #[error("a thread for the partitions could not be started: {0}")]
     Thread(#[from] io::Error),
@@ -74,7 +85,7 @@ enum Found {
 
 /// What was found of a partition.
 pub(super) enum Taken {
-    Log(Arc<LogDir>, PartitionLog),
+    Log(Arc<LogDir>, Box<PartitionLog>),
     Broken,
     Nothing,
 }
@@ -82,7 +93,7 @@ pub(super) enum Taken {
 impl FoundLogs {
     pub(super) fn take(&mut self, name: &TopicPartition) -> Taken {
         match self.logs.remove(name) {
-            Some(Found::Log { dir, log }) => Taken::Log(dir, *log),
+            Some(Found::Log { dir, log }) => Taken::Log(dir, log),
             Some(Found::Broken) => Taken::Broken,
             None => Taken::Nothing,
         }
@@ -100,21 +111,23 @@ impl PartitionManager {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(PartitionStartError::Random)?;
         let health = DirHealth::new(dirs.len());
+        let events: Arc<maintenance::Shared> = Arc::default();
         let dirs: Vec<Arc<LogDir>> =
-            dirs.into_iter().map(|spec| Arc::new(LogDir::new(spec.path, spec.id, Arc::clone(&disk), Arc::clone(&health)))).collect();
+            dirs.into_iter().map(|spec| Arc::new(LogDir::new(spec, Arc::clone(&disk), Arc::clone(&health), Arc::clone(&events)))).collect();
         let syncers = dirs.iter().map(LogDir::start_syncer).collect::<io::Result<Vec<_>>>()?;
-        Ok(PartitionManager::of(node, dirs, health, clock, syncers, FolderNames::new(seed)))
+        Ok(PartitionManager::of(node, dirs, health, clock, syncers, Maintenance::new(events), FolderNames::new(seed)))
     }
 
     /// Opens the logs that the image knows to be here, and puts the others aside. Blocks on files; to be called once, before the image is
     /// followed.
     pub fn load(&self, image: &MetadataImage, config: &ServerConfig) -> Result<(), PartitionStartError> {
-        let mut jobs = Vec::new();
+        let mut jobs: Vec<OpenJob> = Vec::new();
         for dir in self.log_dirs() {
             if let Err(error) = self.scan(dir, image, config, &mut jobs) {
                 dir.fail("reading the directory", &error);
             }
         }
+        refuse_doubles(&jobs)?;
         let threads = usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1) * self.log_dirs().len();
         let found = Mutex::new(FoundLogs::default());
         let next = AtomicUsize::new(0);
@@ -160,12 +173,12 @@ impl PartitionManager {
                 tracing::warn!(folder = %path.display(), "a stray partition is kept; remove the folder by hand if nobody needs it");
                 continue;
             }
-            let Some(name) = TopicPartition::from_folder_name(&entry.name) else { continue };
+            let Some(name) = partition_of(&entry.name) else { continue };
             let known = image.topic(name.topic.as_str());
             let here = known.filter(|topic| topic.partition(name.partition).is_some_and(|p| p.has_replica(self.node())));
             let on_disk = topic_id_of(disk, &path);
-            match here {
-                Some(topic) if on_disk.is_none_or(|id| id == topic.id) => {
+            match here.filter(|topic| on_disk.is_none_or(|id| id == topic.id)) {
+                Some(topic) => {
                     let settings = settings
                         .entry(name.topic.as_str().to_owned())
                         .or_insert_with(|| Arc::new(self.settings(name.topic.as_str(), image, config)));
@@ -178,7 +191,7 @@ impl PartitionManager {
                     let settings = Arc::clone(settings);
                     jobs.push(OpenJob { dir: Arc::clone(dir), path, name, topic_id: topic.id, settings, hints });
                 }
-                _ => self.put_aside(dir, &path, &name)?,
+                None => self.put_aside(dir, &path, &name)?,
             }
         }
         Ok(())
@@ -245,6 +258,17 @@ impl OpenJob {
             }
         }
     }
+}
+
+/// As in Kafka, a broker does not start on one partition in two directories.
+fn refuse_doubles(jobs: &[OpenJob]) -> Result<(), PartitionStartError> {
+    let mut seen: HashMap<&TopicPartition, &Path> = HashMap::with_capacity(jobs.len());
+    for job in jobs {
+        if let Some(first) = seen.insert(&job.name, &job.path) {
+            return Err(PartitionStartError::FoundTwice { partition: job.name.clone(), first: first.to_owned(), second: job.path.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// An offset checkpoint; one that cannot be read counts as empty, which costs a longer recovery and no data.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use ottla_log::disk::Disk;
@@ -13,8 +13,9 @@ use ottla_model::{DirectoryId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::maintenance::{self, RECOVERY_BYTES_MAX};
 use super::syncer::SyncQueue;
-use super::{Partition, Syncer};
+use super::{LogDirSpec, Partition, Syncer};
 
 /// A log directory.
 pub struct LogDir {
@@ -26,6 +27,9 @@ pub struct LogDir {
     partitions: Mutex<HashMap<TopicPartition, Weak<Partition>>>,
     pub(super) queue: SyncQueue,
     health: Arc<DirHealth>,
+    /// Written since the recovery points were last written down.
+    unrecorded_bytes: AtomicU64,
+    maintenance: Arc<maintenance::Shared>,
 }
 
 /// How many of a broker's directories still work; tells when none is left.
@@ -47,8 +51,31 @@ impl DirHealth {
 }
 
 impl LogDir {
-    pub(super) fn new(path: PathBuf, id: DirectoryId, disk: Arc<dyn Disk>, health: Arc<DirHealth>) -> LogDir {
-        LogDir { path, id, disk, offline: AtomicBool::new(false), partitions: Mutex::default(), queue: SyncQueue::default(), health }
+    pub(super) fn new(spec: LogDirSpec, disk: Arc<dyn Disk>, health: Arc<DirHealth>, maintenance: Arc<maintenance::Shared>) -> LogDir {
+        LogDir {
+            path: spec.path,
+            id: spec.id,
+            disk,
+            offline: AtomicBool::new(false),
+            partitions: Mutex::default(),
+            queue: SyncQueue::default(),
+            health,
+            unrecorded_bytes: AtomicU64::new(0),
+            maintenance,
+        }
+    }
+
+    /// Counts what is written, so that recovery after a crash has a bound.
+    pub(super) fn wrote(&self, bytes: u64) {
+        let before = self.unrecorded_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before < RECOVERY_BYTES_MAX && before + bytes >= RECOVERY_BYTES_MAX {
+            self.maintenance.write_recovery_points();
+        }
+    }
+
+    /// The recovery points are about to be written down.
+    pub(super) fn recovery_points_taken(&self) {
+        self.unrecorded_bytes.store(0, Ordering::Relaxed);
     }
 
     /// Starts the threads that sync this directory's partitions.
@@ -106,6 +133,12 @@ impl LogDir {
         self.partitions.lock().len()
     }
 
+    /// As long as what this gives lives, nothing in here is synced.
+    #[cfg(test)]
+    pub(crate) fn hold_syncs(&self) -> HeldSyncs<'_> {
+        HeldSyncs { _round: self.queue.in_round.lock() }
+    }
+
     pub(super) fn add(&self, partition: &Arc<Partition>) {
         self.partitions.lock().insert(partition.topic_partition().clone(), Arc::downgrade(partition));
     }
@@ -113,6 +146,12 @@ impl LogDir {
     pub(super) fn remove(&self, partition: &Partition) {
         self.partitions.lock().remove(partition.topic_partition());
     }
+}
+
+/// See [`LogDir::hold_syncs`].
+#[cfg(test)]
+pub(crate) struct HeldSyncs<'a> {
+    _round: parking_lot::MutexGuard<'a, ()>,
 }
 
 impl std::fmt::Debug for LogDir {

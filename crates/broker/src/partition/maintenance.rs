@@ -25,15 +25,19 @@ const REMOVAL_INTERVAL: Duration = Duration::from_secs(10);
 /// The least time between two runs of one task, whatever is configured.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
+/// How much may be written to a log directory before its recovery points are written down again, however short the time: recovery after
+/// a crash reads at most about twice as much.
+pub const RECOVERY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
 /// The thread and its list.
-#[derive(Default)]
 pub(super) struct Maintenance {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What the thread is told from outside.
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -42,10 +46,25 @@ struct Shared {
 struct State {
     /// Bounded by the partitions deleted within `file.delete.delay.ms`; each is a name.
     folders: Vec<(Instant, Arc<LogDir>, PathBuf)>,
+    /// Some directory has had [`RECOVERY_BYTES_MAX`] written to it.
+    recovery_points_due: bool,
     stopping: bool,
 }
 
+impl Shared {
+    /// Has the recovery points written down before their interval is over.
+    pub(super) fn write_recovery_points(&self) {
+        self.state.lock().recovery_points_due = true;
+        self.wake.notify_one();
+    }
+}
+
 impl Maintenance {
+    /// A thread that is not started yet.
+    pub(super) fn new(shared: Arc<Shared>) -> Maintenance {
+        Maintenance { shared, thread: Mutex::default() }
+    }
+
     /// Removes a folder once `delay_ms` have passed.
     pub(super) fn remove_later(&self, dir: Arc<LogDir>, folder: PathBuf, delay_ms: i64) {
         let due = Instant::now() + Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
@@ -112,12 +131,13 @@ impl Task {
 }
 
 fn run(shared: &Shared, manager: &Weak<PartitionManager>, published: &Published) {
-    let mut last: [Instant; TASKS.len()] = [Instant::now(); TASKS.len()];
+    let mut last = [Instant::now(); TASKS.len()];
     let mut written = Written::default();
     loop {
         // The intervals are looked up anew: some can be changed while the broker runs.
         let config = published.config();
         let due = |task: usize, last: &[Instant; TASKS.len()]| last[task] + TASKS[task].interval(&config);
+        let recovery_points_due;
         let folders = {
             let mut state = shared.state.lock();
             let task_due = (0..TASKS.len()).map(|task| due(task, &last)).min();
@@ -125,12 +145,14 @@ fn run(shared: &Shared, manager: &Weak<PartitionManager>, published: &Published)
             if let Some(next) = next
                 && next > Instant::now()
                 && !state.stopping
+                && !state.recovery_points_due
             {
                 shared.wake.wait_until(&mut state, next);
             }
             if state.stopping {
                 return;
             }
+            recovery_points_due = std::mem::take(&mut state.recovery_points_due);
             let now = Instant::now();
             let all = std::mem::take(&mut state.folders);
             let (ready, later) = all.into_iter().partition(|f| f.0 <= now);
@@ -142,7 +164,8 @@ fn run(shared: &Shared, manager: &Weak<PartitionManager>, published: &Published)
         }
         let Some(manager) = manager.upgrade() else { return };
         for (index, task) in TASKS.into_iter().enumerate() {
-            if due(index, &last) <= Instant::now() {
+            let early = recovery_points_due && task == Task::RecoveryPoints;
+            if early || due(index, &last) <= Instant::now() {
                 manager.run_task(task, &mut written);
                 last[index] = Instant::now();
             }
@@ -168,7 +191,10 @@ impl PartitionManager {
             let partitions = dir.partitions();
             let done = match task {
                 Task::Retention => self.each(&partitions, |partition| self.retain(partition)),
-                Task::RecoveryPoints => write_checkpoint(dir, Checkpoint::RecoveryPoints, &partitions, written),
+                Task::RecoveryPoints => {
+                    dir.recovery_points_taken();
+                    write_checkpoint(dir, Checkpoint::RecoveryPoints, &partitions, written)
+                }
                 Task::LogStarts => write_checkpoint(dir, Checkpoint::LogStarts, &partitions, written),
                 Task::HighWatermarks => write_checkpoint(dir, Checkpoint::HighWatermarks, &partitions, written),
                 Task::Producers => {

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use ottla_cluster::metadata::{MetadataImage, PartitionImage, TopicImage};
 use ottla_log::{LogError, PartitionLog};
 use ottla_model::config::{ServerConfig, TopicConfig};
-use ottla_model::{BrokerEpoch, Clock, NodeId, PartitionId, TopicId, TopicName, TopicPartition};
+use ottla_model::{BrokerEpoch, Clock, DirectoryId, NodeId, PartitionId, TopicId, TopicName, TopicPartition};
 use parking_lot::Mutex;
 
 use super::load::{DELETE_SUFFIX, FolderNames, FoundLogs, Taken, close_dirs};
@@ -66,6 +66,20 @@ impl Topics {
     }
 }
 
+/// A partition with the log directory that it is in.
+pub type DirectoryChoice = (TopicId, PartitionId, DirectoryId);
+
+/// Why a partition cannot be put anywhere.
+#[derive(Debug, thiserror::Error)]
+enum NoPlace {
+    #[error(
+        "the metadata has it in the log directory {0}, which is not among those that work; bring that directory back, or delete the topic"
+    )]
+    DirectoryMissing(DirectoryId),
+    #[error("no log directory is left that works")]
+    NoneOnline,
+}
+
 /// The partitions of this broker.
 pub struct PartitionManager {
     node: NodeId,
@@ -89,6 +103,7 @@ impl PartitionManager {
         health: Arc<DirHealth>,
         clock: Arc<dyn Clock>,
         syncers: Vec<Syncer>,
+        maintenance: Maintenance,
         folder_names: FolderNames,
     ) -> PartitionManager {
         PartitionManager {
@@ -98,7 +113,7 @@ impl PartitionManager {
             topics: ArcSwap::default(),
             found: Mutex::default(),
             broken: Mutex::default(),
-            maintenance: Maintenance::default(),
+            maintenance,
             folder_names,
             syncers: Mutex::new(syncers),
             clock,
@@ -136,8 +151,9 @@ impl PartitionManager {
     /// Waits until the last log directory has failed, and says why: a broker without any stops, as in Kafka.
     pub async fn all_dirs_failed(&self) -> String {
         let mut failed = self.health.all_failed();
-        match failed.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
+        let reason = failed.wait_for(Option::is_some).await.map(|reason| reason.clone().unwrap_or_default());
+        match reason {
+            Ok(reason) => reason,
             // The sender is this manager's own.
             Err(_) => std::future::pending().await,
         }
@@ -145,9 +161,17 @@ impl PartitionManager {
 
     /// Makes the partitions follow the metadata from `before` to `after`: creates, deletes, leads, configures. Blocks on files.
     ///
-    /// What fails takes its log directory offline and is logged; the partition then answers KAFKA_STORAGE_ERROR.
-    pub fn follow(&self, before: &MetadataImage, after: &MetadataImage, config: &ServerConfig, config_changed: bool) {
+    /// What fails takes its log directory offline and is logged; the partition then answers KAFKA_STORAGE_ERROR. Gives the partitions that
+    /// are in another directory than the metadata says, for the controller to be told (KIP-858).
+    pub fn follow(
+        &self,
+        before: &MetadataImage,
+        after: &MetadataImage,
+        config: &ServerConfig,
+        config_changed: bool,
+    ) -> Vec<DirectoryChoice> {
         let mut topics = Topics::clone(&self.topics.load());
+        let mut choices = Vec::new();
         for change in after.topic_changes(before) {
             if let Some(gone) = change.before
                 && change.after.is_none_or(|after| after.id != gone.id)
@@ -155,7 +179,7 @@ impl PartitionManager {
                 self.delete_topic(&mut topics, gone);
             }
             if let Some(topic) = change.after {
-                self.follow_topic(&mut topics, topic, after, config);
+                self.follow_topic(&mut topics, topic, after, config, &mut choices);
             }
         }
         self.topics.store(Arc::new(topics));
@@ -169,9 +193,17 @@ impl PartitionManager {
                 self.configure(topic, after, config);
             }
         }
+        choices
     }
 
-    fn follow_topic(&self, topics: &mut Topics, topic: &TopicImage, image: &MetadataImage, config: &ServerConfig) {
+    fn follow_topic(
+        &self,
+        topics: &mut Topics,
+        topic: &TopicImage,
+        image: &MetadataImage,
+        config: &ServerConfig,
+        choices: &mut Vec<DirectoryChoice>,
+    ) {
         let known = topics.by_name.get(&topic.name).filter(|known| known.id == topic.id);
         let mut partitions = known.map(|known| known.partitions.clone()).unwrap_or_default();
         let mut settings = None;
@@ -190,6 +222,10 @@ impl PartitionManager {
             if let Some(partition) = place {
                 let leadership = Leadership { leader: wanted.leader, epoch: wanted.leader_epoch };
                 partition.follow(leadership, i32::try_from(wanted.isr.len()).unwrap_or(i32::MAX));
+                let directory = partition.log_dir().id();
+                if wanted.directory_of(self.node) != Some(directory) {
+                    choices.push((topic.id, id, directory));
+                }
             }
         }
         topics.insert(Topic { name: topic.name.clone(), id: topic.id, partitions });
@@ -205,15 +241,19 @@ impl PartitionManager {
     ) -> Option<Arc<Partition>> {
         let taken = self.found.lock().take(&name);
         let (dir, log) = match taken {
-            Taken::Log(dir, log) => (dir, log),
+            Taken::Log(dir, log) => (dir, *log),
             Taken::Broken => {
                 self.broken.lock().insert(name);
                 return None;
             }
             Taken::Nothing => {
-                let Some(dir) = self.place(wanted) else {
-                    tracing::error!(partition = %name, "no log directory is left to hold it");
-                    return None;
+                let dir = match self.place(wanted) {
+                    Ok(dir) => dir,
+                    Err(why) => {
+                        tracing::error!(partition = %name, "it is not served: {why}");
+                        self.broken.lock().insert(name);
+                        return None;
+                    }
                 };
                 match self.create(&dir, &name, topic_id, settings) {
                     Ok(log) => (dir, log),
@@ -238,11 +278,14 @@ impl PartitionManager {
         PartitionLog::create(Arc::clone(dir.disk()), &folder, name.clone(), topic_id, settings.log.clone(), self.clock.now())
     }
 
-    /// Where a new partition goes: where the metadata says, else where the fewest are.
-    fn place(&self, wanted: &PartitionImage) -> Option<Arc<LogDir>> {
-        let assigned = wanted.directory_of(self.node);
-        let online = || self.dirs.iter().filter(|dir| !dir.is_offline());
-        online().find(|dir| Some(dir.id()) == assigned).or_else(|| online().min_by_key(|dir| dir.partition_count())).cloned()
+    /// Where a partition goes that is in no directory yet.
+    fn place(&self, wanted: &PartitionImage) -> Result<Arc<LogDir>, NoPlace> {
+        let mut online = self.dirs.iter().filter(|dir| !dir.is_offline());
+        match wanted.directory_of(self.node).filter(|assigned| *assigned != DirectoryId::UNASSIGNED) {
+            // Its data is, or was, in that directory. To begin it anew in another would be to forget it without a word.
+            Some(assigned) => online.find(|dir| dir.id() == assigned).cloned().ok_or(NoPlace::DirectoryMissing(assigned)),
+            None => online.min_by_key(|dir| dir.partition_count()).cloned().ok_or(NoPlace::NoneOnline),
+        }
     }
 
     pub(super) fn settings(&self, topic: &str, image: &MetadataImage, config: &ServerConfig) -> TopicSettings {
@@ -273,6 +316,7 @@ impl PartitionManager {
                 self.delete(partition);
             }
         }
+        self.broken.lock().retain(|broken| broken.topic != gone.name);
     }
 
     /// Takes a partition out of service and its folder out of the way; the files go later.

@@ -17,7 +17,7 @@ mod tests;
 pub use errors::{NotServing, append_error_code, log_error_code, read_error_code};
 pub use load::{LogDirSpec, PartitionStartError};
 pub use log_dir::LogDir;
-pub use manager::{PartitionManager, Topic, Topics};
+pub use manager::{DirectoryChoice, PartitionManager, Topic, Topics};
 pub use replica::{AppendOptions, Isolation, Leadership, Partition, PartitionRead, Watermarks};
 pub use settings::{TopicSettings, log_config};
 pub use syncer::{BACKGROUND_BYTES_MAX, BACKGROUND_DELAY, SYNC_THREADS_MAX};

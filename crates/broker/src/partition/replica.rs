@@ -40,11 +40,11 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    const fn pack(self) -> u64 {
+    pub(super) const fn pack(self) -> u64 {
         ((self.leader.0 as u32 as u64) << 32) | self.epoch.0 as u32 as u64
     }
 
-    const fn unpack(packed: u64) -> Leadership {
+    pub(super) const fn unpack(packed: u64) -> Leadership {
         Leadership { leader: NodeId((packed >> 32) as i32), epoch: LeaderEpoch(packed as u32 as i32) }
     }
 }
@@ -241,13 +241,14 @@ impl Partition {
                 }
             }
         };
+        self.dir.wrote(u64::from(appended.bytes));
         if self.write_caching.load(Ordering::Relaxed) {
             self.raise_high_watermark(log_end);
-            self.dir.queue.sync_in_background(self, appended.bytes as u64);
+            self.dir.queue.sync_in_background(self, u64::from(appended.bytes));
         } else if acks == Acks::All || self.waits.is_awaited(log_end) {
             self.dir.queue.sync_now(self);
         } else {
-            self.dir.queue.sync_in_background(self, appended.bytes as u64);
+            self.dir.queue.sync_in_background(self, u64::from(appended.bytes));
         }
         Ok(appended)
     }
