@@ -250,11 +250,7 @@ async fn agree_on_versions(
 ) -> Result<HashMap<i16, (i16, i16)>, ClientError> {
     let mut version = *<ApiVersionsRequest<'_> as Message<'_>>::VERSIONS.end();
     loop {
-        let request = ApiVersionsRequest {
-            client_software_name: "ottla-client",
-            client_software_version: env!("CARGO_PKG_VERSION"),
-            ..Default::default()
-        };
+        let request = ApiVersionsRequest { client_software_name: "ottla-client", client_software_version: env!("CARGO_PKG_VERSION") };
         let frame = encode_frame(&request, version, 0, client_id)?;
         stream.write_all(&frame).await.map_err(|cause| frames.ended(cause))?;
         let answer = frames.next().await?;

@@ -84,7 +84,7 @@ pub enum ClientError {
         cause: String,
     },
     /// The broker refused.
-    #[error("{subject}: {} ({})", message.as_deref().unwrap_or_else(|| code.message()).trim_end_matches('.'), code.name())]
+    #[error("{}", refusal(subject, *code, message.as_deref()))]
     Refused {
         /// What was asked about: topic `x`, config `y` …
         subject: String,
@@ -237,6 +237,13 @@ impl ClientError {
             _ => None,
         }
     }
+}
+
+/// The broker's words, or ours, behind what they are about (unless they say it themselves), before Kafka's name of it.
+fn refusal(subject: &str, code: ErrorCode, message: Option<&str>) -> String {
+    let words = message.unwrap_or_else(|| code.message()).trim_end_matches('.');
+    let name = code.name();
+    if words.contains(subject) { format!("{words} ({name})") } else { format!("{subject}: {words} ({name})") }
 }
 
 /// The error code of this number; one from a newer broker counts as an unexpected error, as in Java.

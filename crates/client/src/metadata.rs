@@ -174,6 +174,23 @@ fn partition(answered: &MetadataResponsePartition, old: Option<&Arc<Topic>>) -> 
     }
 }
 
+/// A topic all of whose partitions broker 1 leads.
+#[cfg(test)]
+pub(crate) fn topic_for_tests(name: &str, partitions: usize) -> Arc<Topic> {
+    let partitions = (0..partitions as i32)
+        .map(|partition| PartitionInfo {
+            partition: PartitionId(partition),
+            leader: Some(NodeId(1)),
+            leader_epoch: LeaderEpoch(0),
+            replicas: vec![NodeId(1)],
+            isr: vec![NodeId(1)],
+            offline_replicas: vec![],
+        })
+        .collect();
+    let last_used_ms = AtomicU64::new(0);
+    Arc::new(Topic { name: name.into(), id: TopicId::ZERO, internal: false, partitions, led: None, last_used_ms })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,21 +260,4 @@ mod tests {
         let view = after(&ClusterView::default(), &answer(1, &[]));
         assert_eq!(view.brokers[&NodeId(1)].address(), "[::1]:9092");
     }
-}
-
-/// A topic all of whose partitions broker 1 leads.
-#[cfg(test)]
-pub(crate) fn topic_for_tests(name: &str, partitions: usize) -> Arc<Topic> {
-    let partitions = (0..partitions as i32)
-        .map(|partition| PartitionInfo {
-            partition: PartitionId(partition),
-            leader: Some(NodeId(1)),
-            leader_epoch: LeaderEpoch(0),
-            replicas: vec![NodeId(1)],
-            isr: vec![NodeId(1)],
-            offline_replicas: vec![],
-        })
-        .collect();
-    let last_used_ms = AtomicU64::new(0);
-    Arc::new(Topic { name: name.into(), id: TopicId::ZERO, internal: false, partitions, led: None, last_used_ms })
 }

@@ -18,17 +18,17 @@ fn quick(broker: &ScriptedBroker) -> ClientConfig {
 }
 
 async fn connect(broker: &ScriptedBroker) -> Client {
-    Client::connect(quick(broker)).await.unwrap()
+    Client::connect(quick(broker)).await.expect("it succeeds")
 }
 
 fn partition(topic: &str, index: i32) -> TopicPartition {
-    TopicPartition::new(ottla_client::TopicName::new(topic).unwrap(), ottla_client::PartitionId(index))
+    TopicPartition::new(ottla_client::TopicName::new(topic).expect("legal"), ottla_client::PartitionId(index))
 }
 
 async fn produce(producer: &Producer, topic: &str, values: impl IntoIterator<Item = String>) -> Vec<Result<i64, ClientError>> {
     let mut deliveries = Vec::new();
     for value in values {
-        deliveries.push(producer.enqueue(Record::to(topic).partition(0).value(value.as_bytes())).await.unwrap());
+        deliveries.push(producer.enqueue(Record::to(topic).partition(0).value(value.as_bytes())).await.expect("it succeeds"));
     }
     let mut offsets = Vec::new();
     for delivery in deliveries {
@@ -40,10 +40,10 @@ async fn produce(producer: &Producer, topic: &str, values: impl IntoIterator<Ite
 async fn read(consumer: &mut Consumer, count: usize) -> Vec<(i64, String)> {
     let mut all = Vec::new();
     while all.len() < count {
-        let batch = consumer.next_batch().await.unwrap();
-        for record in &batch.records().unwrap() {
-            let record = record.unwrap();
-            all.push((record.offset.get(), String::from_utf8(record.value.unwrap().to_vec()).unwrap()));
+        let batch = consumer.next_batch().await.expect("it succeeds");
+        for record in &batch.records().expect("sound") {
+            let record = record.expect("sound");
+            all.push((record.offset.get(), String::from_utf8(record.value.expect("a value").to_vec()).expect("text")));
         }
     }
     all
@@ -88,7 +88,7 @@ async fn without_idempotence_order_holds_through_refusals() {
     let offsets = produce(&producer, "t", values.clone()).await;
     assert!(offsets.iter().all(Result::is_ok));
     assert_eq!(broker.values("t", 0), values);
-    assert_eq!(broker.state.lock().unwrap().count(ApiKey::InitProducerId), 0);
+    assert_eq!(broker.state.lock().count(ApiKey::InitProducerId), 0);
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_broker_that_stays_silent_is_given_up_and_asked_again() {
     let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
     let metadata = producer.send(Record::to("t").value(b"x")).await.unwrap();
     assert_eq!(metadata.offset, Some(Offset(0)));
-    assert_eq!(broker.state.lock().unwrap().count(ApiKey::Produce), 2);
+    assert_eq!(broker.state.lock().count(ApiKey::Produce), 2);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn full_memory_holds_senders_back_and_says_which_setting() {
 #[tokio::test]
 async fn a_topic_that_is_being_made_is_waited_for() {
     let broker = ScriptedBroker::start(&[("t", 3)]).await;
-    broker.state.lock().unwrap().metadata_errors.extend([ErrorCode::UnknownTopicOrPartition, ErrorCode::LeaderNotAvailable]);
+    broker.state.lock().metadata_errors.extend([ErrorCode::UnknownTopicOrPartition, ErrorCode::LeaderNotAvailable]);
     let client = connect(&broker).await;
     let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
     let metadata = producer.send(Record::to("t").key(b"21").value(b"x")).await.unwrap();
@@ -165,11 +165,11 @@ async fn unknown_topics_and_partitions_are_named() {
 #[tokio::test]
 async fn an_old_broker_is_spoken_to_in_its_own_version() {
     let broker = ScriptedBroker::start(&[("t", 1)]).await;
-    broker.state.lock().unwrap().api_versions_max = Some(2);
+    broker.state.lock().api_versions_max = Some(2);
     let client = connect(&broker).await;
     assert_eq!(client.partitions_for("t").await.unwrap().len(), 1);
     let newest = *<ottla_wire::message::api_versions::ApiVersionsRequest<'_> as ottla_wire::Message<'_>>::VERSIONS.end();
-    let seen = broker.state.lock().unwrap().seen.clone();
+    let seen = broker.state.lock().seen.clone();
     assert_eq!(seen[..2], [(ApiKey::ApiVersions, newest), (ApiKey::ApiVersions, 2)]);
 }
 
@@ -276,7 +276,7 @@ async fn an_offset_outside_the_log_is_reset_or_reported_as_configured() {
         let reading = tokio::spawn(async move { read(&mut consumer, 1).await });
         if start == 1 {
             // Read from the end it was reset to: only what comes now.
-            while broker.state.lock().unwrap().count(ApiKey::ListOffsets) < 2 {
+            while broker.state.lock().count(ApiKey::ListOffsets) < 2 {
                 tokio::task::yield_now().await;
             }
             producer.send(Record::to("t").value(b"second")).await.unwrap();

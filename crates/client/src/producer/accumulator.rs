@@ -358,9 +358,9 @@ impl Accumulator {
                         queue.insert(second);
                         self.list(slot);
                     }
-                    Err((batch, _)) => {
+                    Err(batch) => {
                         let error = refused(&batch, ErrorCode::MessageTooLarge, message);
-                        aftermath.released_bytes = queue.give_up(batch, error);
+                        aftermath.released_bytes = queue.give_up(*batch, error);
                     }
                 }
             }

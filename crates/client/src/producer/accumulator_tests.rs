@@ -63,6 +63,11 @@ impl Rig {
         }
     }
 
+    /// Appends what nobody waits for.
+    fn push(&mut self, partition: i32, value: &str) {
+        drop(self.append(partition, value));
+    }
+
     fn drain(&mut self) -> Drained {
         self.accumulator.drain(self.now, |_, _| Some(NODE), |_| Ok(()))
     }
@@ -120,7 +125,7 @@ fn large(name: &str) -> String {
 #[test]
 fn a_batch_lingers_unless_it_is_full_or_hurried() {
     let mut rig = Rig::new(limits(), 2);
-    let _ = rig.append(0, "a");
+    rig.push(0, "a");
     let drained = rig.drain();
     assert!(drained.requests.is_empty());
     assert_eq!(drained.wake_at, Some(rig.now + Duration::from_millis(5)));
@@ -139,7 +144,7 @@ fn a_batch_lingers_unless_it_is_full_or_hurried() {
 fn records_share_a_batch_until_it_is_full() {
     let mut rig = Rig::new(limits(), 1);
     for n in 0..20 {
-        let _ = rig.append(0, &format!("value {n}"));
+        rig.push(0, &format!("value {n}"));
     }
     let mut records = 0;
     rig.pass(5);
@@ -156,7 +161,7 @@ fn records_share_a_batch_until_it_is_full() {
 fn sequences_count_records_and_at_most_five_batches_are_out() {
     let mut rig = Rig::new(limits(), 1);
     for n in 0..7 {
-        let _ = rig.append(0, &large(&n.to_string()));
+        rig.push(0, &large(&n.to_string()));
     }
     rig.pass(5);
     let out: Vec<Batch> = (0..5).map(|_| rig.sent()).collect();
@@ -190,7 +195,7 @@ fn without_idempotence_one_batch_of_a_partition_is_out_so_that_order_holds() {
 fn after_a_failure_nothing_goes_out_until_all_is_answered_then_all_in_order() {
     let mut rig = Rig::new(limits(), 1);
     for n in 0..4 {
-        let _ = rig.append(0, &large(&n.to_string()));
+        rig.push(0, &large(&n.to_string()));
     }
     rig.pass(5);
     let [first, second, third] = [rig.sent(), rig.sent(), rig.sent()];
@@ -232,7 +237,7 @@ fn a_gap_before_the_oldest_batch_starts_over_in_a_new_epoch() {
     for batch in one {
         rig.answer(batch, written(0));
     }
-    let _ = rig.append(1, &large("next"));
+    rig.push(1, &large("next"));
     rig.pass(5);
     assert_eq!(place(&rig.sent()), (1, 0));
 }
@@ -332,7 +337,7 @@ fn one_record_too_large_for_the_broker_fails() {
 fn a_request_stays_within_its_bytes_and_serves_partitions_in_turn() {
     let mut rig = Rig::new(Limits { request_max_bytes: 500, ..limits() }, 4);
     for partition in 0..4 {
-        let _ = rig.append(partition, &large("x"));
+        rig.push(partition, &large("x"));
     }
     rig.pass(5);
     let partitions =
@@ -344,14 +349,14 @@ fn a_request_stays_within_its_bytes_and_serves_partitions_in_turn() {
 #[test]
 fn nothing_goes_out_without_a_leader_an_identity_or_a_willing_broker() {
     let mut rig = Rig::new(limits(), 1);
-    let _ = rig.append(0, "a");
+    rig.push(0, "a");
     rig.pass(5);
     assert!(rig.accumulator.drain(rig.now, |_, _| None, |_| Ok(())).leaderless);
     let until = rig.now + Duration::from_secs(1);
     let throttled = rig.accumulator.drain(rig.now, |_, _| Some(NODE), |_| Err(until));
     assert_eq!((throttled.requests.len(), throttled.wake_at), (0, Some(until)));
     let mut fresh = Rig { accumulator: Accumulator::new(limits()), ..rig };
-    let _ = fresh.append(0, "a");
+    fresh.push(0, "a");
     fresh.pass(5);
     assert!(fresh.drain().needs_identity);
     fresh.accumulator.identify(IDENTITY);
@@ -374,7 +379,7 @@ fn records_that_no_request_can_hold_and_partitions_that_are_not_there_are_refuse
 fn epochs_that_are_used_up_ask_for_a_new_producer_id() {
     let mut rig = Rig::new(limits(), 1);
     rig.accumulator.identify(Identity { producer_id: 70, producer_epoch: i16::MAX - 1 });
-    let _ = rig.append(0, "a");
+    rig.push(0, "a");
     rig.pass(5);
     let batch = rig.sent();
     rig.answer(batch, refused(ErrorCode::UnknownProducerId));

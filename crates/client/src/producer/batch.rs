@@ -150,17 +150,15 @@ impl Batch {
     }
 
     /// Cuts a batch that a broker found too large into two. They keep its place between them, as sequences count records.
-    pub(crate) fn split(mut self, compression: Compression) -> Result<(Batch, Batch), (Batch, ClientError)> {
+    /// Gives it back where that cannot be done.
+    pub(crate) fn split(mut self, compression: Compression) -> Result<(Batch, Batch), Box<Batch>> {
         let second_from = self.record_count / 2;
         let id_span = self.id_span / 2;
         if second_from == 0 || id_span == 0 {
-            return Err((self, ClientError::InvalidArgument("a batch of one record cannot be split".to_owned())));
+            return Err(Box::new(self));
         }
-        let parts = match self.seal().map(<[u8]>::to_vec).and_then(|bytes| halves(&bytes, second_from, compression)) {
-            Ok(parts) => parts,
-            Err(error) => return Err((self, error)),
-        };
-        let [first_bytes, second_bytes] = parts;
+        let parts = self.seal().and_then(|bytes| halves(bytes, second_from, compression));
+        let Ok([first_bytes, second_bytes]) = parts else { return Err(Box::new(self)) };
         let part = |id: u64, builder: BatchBuilder, record_count: u32, reserved_bytes: u32, place: Option<Place>| Batch {
             id,
             id_span,

@@ -241,25 +241,20 @@ impl Broker {
         let mut topics: Vec<TopicProduceData<'_>> = Vec::new();
         let mut all_ids_known = true;
         for batch in batches {
-            let partition = PartitionProduceData { index: batch.partition, records: batch.sealed(), ..Default::default() };
+            let partition = PartitionProduceData { index: batch.partition, records: batch.sealed() };
             match topics.iter_mut().find(|topic| topic.name == &*batch.topic) {
                 Some(topic) => topic.partition_data.push(partition),
                 None => {
                     let id = view.topic(&batch.topic).map_or(TopicId::ZERO, |topic| topic.id);
                     all_ids_known &= id != TopicId::ZERO;
-                    topics.push(TopicProduceData {
-                        name: &batch.topic,
-                        topic_id: id.0,
-                        partition_data: vec![partition],
-                        ..Default::default()
-                    });
+                    topics.push(TopicProduceData { name: &batch.topic, topic_id: id.0, partition_data: vec![partition] });
                 }
             }
         }
         let version = connection.version::<ProduceRequest<'_>>(if all_ids_known { i16::MAX } else { PRODUCE_BY_TOPIC_ID - 1 })?;
         let acks = self.shared.config.acks;
         let timeout_ms = i32::try_from(self.shared.client.config().request_timeout_ms).unwrap_or(i32::MAX);
-        let request = ProduceRequest { transactional_id: None, acks: acks.to_wire(), timeout_ms, topic_data: topics, ..Default::default() };
+        let request = ProduceRequest { transactional_id: None, acks: acks.to_wire(), timeout_ms, topic_data: topics };
         match acks {
             Acks::None => connection.submit_unanswered(&request, version).await,
             Acks::Leader | Acks::All => connection.submit(&request, version).await,

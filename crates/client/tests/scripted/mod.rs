@@ -3,7 +3,7 @@
 //! Keeps Kafka's rules where the client leans on them: answers in order, sequences checked and duplicates known.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ottla_client::ErrorCode;
 use ottla_model::{Sequence, Uuid};
@@ -19,6 +19,7 @@ use ottla_wire::message::metadata::{
 };
 use ottla_wire::message::produce::{PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse};
 use ottla_wire::{ApiKey, Message, Reader, Records, RequestHeader, ResponseHeader, Writer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -145,7 +146,7 @@ impl ScriptedBroker {
         let serving = broker.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                serving.state.lock().unwrap().connections += 1;
+                serving.state.lock().connections += 1;
                 let serving = serving.clone();
                 tokio::spawn(async move { drop(serving.serve(stream).await) });
             }
@@ -154,15 +155,15 @@ impl ScriptedBroker {
     }
 
     pub fn script_produce(&self, steps: &[Step]) {
-        self.state.lock().unwrap().produce.extend(steps);
+        self.state.lock().produce.extend(steps);
     }
 
     pub fn script_fetch(&self, steps: &[Step]) {
-        self.state.lock().unwrap().fetch.extend(steps);
+        self.state.lock().fetch.extend(steps);
     }
 
     pub fn values(&self, topic: &str, partition: i32) -> Vec<String> {
-        self.state.lock().unwrap().logs.get(&(topic.to_owned(), partition)).map(Log::values).unwrap_or_default()
+        self.state.lock().logs.get(&(topic.to_owned(), partition)).map(Log::values).unwrap_or_default()
     }
 
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
@@ -173,9 +174,9 @@ impl ScriptedBroker {
             let mut reader = Reader::new(&frame);
             let header = RequestHeader::decode(&mut reader).expect("a header");
             let api = header.api().expect("a known API");
-            self.state.lock().unwrap().seen.push((api, header.api_version));
+            self.state.lock().seen.push((api, header.api_version));
             let step = {
-                let mut state = self.state.lock().unwrap();
+                let mut state = self.state.lock();
                 match api {
                     ApiKey::Produce => state.produce.pop_front(),
                     ApiKey::Fetch => state.fetch.pop_front(),
@@ -245,9 +246,8 @@ impl ScriptedBroker {
     }
 
     fn api_versions(&self, version: i16) -> (i16, Vec<u8>) {
-        let max = self.state.lock().unwrap().api_versions_max;
-        let range =
-            |api: ApiKey, min_version, max_version| ApiVersion { api_key: api.as_i16(), min_version, max_version, ..Default::default() };
+        let max = self.state.lock().api_versions_max;
+        let range = |api: ApiKey, min_version, max_version| ApiVersion { api_key: api.as_i16(), min_version, max_version };
         let api_keys = vec![
             range(ApiKey::Produce, 3, 12),
             range(ApiKey::Fetch, 4, 12),
@@ -264,7 +264,7 @@ impl ScriptedBroker {
     }
 
     fn metadata(&self, request: &MetadataRequest<'_>) -> MetadataResponse<'static> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let (host, port) = self.address.rsplit_once(':').expect("host and port");
         let asked: Vec<String> = request.topics.iter().flatten().filter_map(|topic| topic.name.map(str::to_owned)).collect();
         let error = if asked.is_empty() { None } else { state.metadata_errors.pop_front() };
@@ -307,7 +307,7 @@ impl ScriptedBroker {
     }
 
     fn produce(&self, request: &ProduceRequest<'_>, refusal: Option<ErrorCode>) -> ProduceResponse<'static> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let responses = request
             .topic_data
             .iter()
@@ -345,7 +345,7 @@ impl ScriptedBroker {
     }
 
     fn fetch_now(&self, request: &FetchRequest<'_>, version: i16, refusal: Option<ErrorCode>) -> (Vec<u8>, bool) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let mut read = Vec::new();
         for topic in &request.topics {
             for partition in &topic.partitions {
@@ -375,7 +375,7 @@ impl ScriptedBroker {
     }
 
     fn list_offsets(&self, request: &ListOffsetsRequest<'_>) -> ListOffsetsResponse<'static> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let topics = request
             .topics
             .iter()

@@ -98,16 +98,15 @@ fn read_config(args: &ServeArgs) -> Result<ServerConfig, CliError> {
         None => CliError::usage(cause.to_string()),
     })?;
     for warning in &warnings {
-        if args.strict && is_fatal_when_strict(warning) {
-            return Err(CliError::usage(format!("{warning} (--strict)")));
+        match warning {
+            ConfigWarning::Unknown { name, nearest } if args.strict => {
+                let meant = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+                return Err(CliError::usage(format!("unknown config `{name}`, which --strict refuses{meant}")));
+            }
+            warning => tracing::warn!("{warning}"),
         }
-        tracing::warn!("{warning}");
     }
     Ok(config)
-}
-
-fn is_fatal_when_strict(warning: &ConfigWarning) -> bool {
-    matches!(warning, ConfigWarning::Unknown { .. })
 }
 
 fn init_logging(level: Option<&str>) -> Result<(), CliError> {
