@@ -296,3 +296,26 @@ fn many_logs_are_synced_at_once_with_the_same_promise() {
         assert_eq!((log.log_end_offset(), recovery.bytes_checked, log.latest_epoch()), (Offset(9), 0, Some(EPOCH)));
     }
 }
+
+#[test]
+fn a_batch_that_was_cut_does_not_come_back_behind_what_was_written_in_its_place() {
+    // Whole sectors, so that those of the old batches may survive beside those of the new.
+    let overhead = batch(1, 1000).len() - 1000;
+    let sectors = || batch(1, 1024 - overhead);
+    assert_eq!(sectors().len(), 1024);
+    for seed in 0..100 {
+        let disk = MemDisk::new();
+        let mut log = new_log(&disk, LogConfig::default());
+        for _ in 0..3 {
+            log.append_as_leader(&sectors(), LeaderEpoch(1), AppendOrigin::Client, NOW).unwrap();
+        }
+        log.sync_all().unwrap();
+        log.truncate_to(Offset(1)).unwrap();
+        log.append_as_leader(&sectors(), LeaderEpoch(2), AppendOrigin::Client, NOW).unwrap();
+        let hints = OpenHints { recovery_point: Some(Offset(1)), ..OpenHints::default() };
+        let (log, _) = reopen(&disk.crash(seed), LogConfig::default(), hints);
+        let epochs: Vec<i32> =
+            read_all(&log, Offset(0), 1 << 20).iter().map(|(_, b)| i32::from_be_bytes(b[12..16].try_into().unwrap())).collect();
+        assert!(epochs == [1] || epochs == [1, 2], "seed {seed}: {epochs:?}");
+    }
+}

@@ -199,3 +199,59 @@ fn an_idle_partition_keeps_no_file_open_and_little_memory() {
     assert_eq!(disk.handles().open_count(), 0);
     assert!(std::mem::size_of::<PartitionLog>() < 2048, "{}", std::mem::size_of::<PartitionLog>());
 }
+
+#[test]
+fn no_record_at_or_above_the_bound_is_read() {
+    let mut log = new_log(&MemDisk::new(), LogConfig { segment_bytes: 1000, ..LogConfig::default() });
+    for _ in 0..40 {
+        append(&mut log, &batch(1, 30));
+    }
+    for upto in 0..=40 {
+        let mut next = Offset(0);
+        while next < Offset(upto) {
+            next = log.read(next, Offset(upto), 1 << 20, true).unwrap().next_offset;
+        }
+        assert_eq!(next, Offset(upto));
+        assert_eq!(log.read(next, Offset(upto), 1 << 20, true).unwrap().bytes, 0);
+    }
+}
+
+#[test]
+fn an_offset_anywhere_is_found_with_few_looks_at_the_disk() {
+    let disk = MemDisk::new();
+    let mut log = new_log(&disk, LogConfig { segment_bytes: 1 << 20, ..LogConfig::default() });
+    for _ in 0..3000 {
+        append(&mut log, &batch(3, 300));
+    }
+    let end = log.log_end_offset();
+    for from in (0..end.0).step_by(101) {
+        log.marks.lock().clear();
+        let before = disk.calls();
+        log.read(Offset(from), end, 1, true).unwrap();
+        let calls = disk.calls() - before;
+        // Perhaps an index and a log to open, the index's length, a chunk or two of it, headers twice, the fragment.
+        assert!(calls <= 12, "{calls} calls for offset {from}");
+    }
+}
+
+#[test]
+fn what_is_known_of_positions_is_forgotten_when_the_log_is_cut() {
+    let mut log = new_log(&MemDisk::new(), LogConfig::default());
+    for _ in 0..10 {
+        append(&mut log, &batch(2, 100));
+    }
+    assert_eq!(log.sync_all().unwrap(), Offset(20));
+    for upto in [12, 14, 16] {
+        log.read(Offset(10), Offset(upto), 1 << 20, true).unwrap();
+    }
+    log.truncate_to(Offset(10)).unwrap();
+    for _ in 0..10 {
+        append(&mut log, &batch(1, 333));
+    }
+    for (from, upto) in [(12, 13), (14, 15), (16, 17), (10, 12), (10, 20)] {
+        let out = log.read(Offset(from), Offset(upto), 1 << 20, true).unwrap();
+        assert_eq!(Batches::strict(&bytes_of(&out)).count() as i64, upto - from);
+        assert_eq!((out.first_offset, out.next_offset), (Offset(from), Offset(upto)));
+    }
+    check_whole(&log);
+}

@@ -44,31 +44,32 @@ fn a_folder_has_the_files_and_names_of_kafka() {
 
 #[test]
 fn index_entries_are_where_kafka_has_them() {
-    let disk = MemDisk::new();
-    let mut log = new_log(&disk, LogConfig { index_interval_bytes: 4096, ..LogConfig::default() });
     let records = batch(10, 200);
-    for _ in 0..40 {
-        append(&mut log, &records);
-    }
-    log.close_cleanly().unwrap();
-    let index = disk.read_all(&FileKind::OffsetIndex.path(Path::new(DIR), Offset(0))).unwrap();
-    let entries: Vec<(usize, usize)> = index
-        .chunks_exact(8)
-        .map(|e| (u32::from_be_bytes(e[..4].try_into().unwrap()) as usize, u32::from_be_bytes(e[4..].try_into().unwrap()) as usize))
-        .collect();
-    // An entry before each batch that has more than 4096 bytes between it and the one before with an entry.
-    let (mut expected, mut since) = (Vec::new(), 0);
-    for i in 0..40 {
-        if since > 4096 {
-            expected.push((i * 10 + 9, i * records.len()));
-            since = 0;
+    // The second is met exactly, which is not yet enough for an entry.
+    for interval in [4096, records.len() * 2] {
+        let disk = MemDisk::new();
+        let mut log = new_log(&disk, LogConfig { index_interval_bytes: interval as u32, ..LogConfig::default() });
+        for _ in 0..40 {
+            append(&mut log, &records);
         }
-        since += records.len();
+        log.close_cleanly().unwrap();
+        let index = disk.read_all(&FileKind::OffsetIndex.path(Path::new(DIR), Offset(0))).unwrap();
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap()) as usize;
+        let entries: Vec<(usize, usize)> = index.chunks_exact(8).map(|e| (number(&e[..4]), number(&e[4..]))).collect();
+        // An entry for each batch before which more bytes than the interval lie behind the last one with an entry.
+        let (mut expected, mut since) = (Vec::new(), 0);
+        for i in 0..40 {
+            if since > interval {
+                expected.push((i * 10 + 9, i * records.len()));
+                since = 0;
+            }
+            since += records.len();
+        }
+        assert_eq!(entries, expected);
+        let times = disk.read_all(&FileKind::TimeIndex.path(Path::new(DIR), Offset(0))).unwrap();
+        // All batches have the same largest timestamp: one entry, of the first batch.
+        assert_eq!(times, [(NOW.0 + 9).to_be_bytes().as_slice(), &9u32.to_be_bytes()].concat());
     }
-    assert_eq!(entries, expected);
-    let times = disk.read_all(&FileKind::TimeIndex.path(Path::new(DIR), Offset(0))).unwrap();
-    // All batches have the same largest timestamp: one entry, of the first batch.
-    assert_eq!(times, [(NOW.0 + 9).to_be_bytes().as_slice(), &9u32.to_be_bytes()].concat());
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn log_with_times(times: &[i64], config: LogConfig) -> (PartitionLog, Vec<(i64, Offset)>) {
-    let mut log = new_log(&MemDisk::new(), config);
+fn log_with_times(disk: &MemDisk, times: &[i64], config: LogConfig) -> (PartitionLog, Vec<(i64, Offset)>) {
+    let mut log = new_log(disk, config);
     let mut records = Vec::new();
     for (i, time) in times.iter().enumerate() {
         let count = 1 + i % 3;
@@ -20,20 +20,30 @@ fn the_first_record_not_before_a_time_is_found_as_by_brute_force() {
     let times: Vec<i64> = (0..200).map(|i| 10_000 + i * 10 + (i * 7919 % 13) * 9 - (i % 5) * 40).collect();
     for (segment_bytes, interval) in [(1 << 20, 0), (1 << 20, 4096), (3000, 300), (1200, 0)] {
         let config = LogConfig { segment_bytes, index_interval_bytes: interval, ..LogConfig::default() };
-        let (log, records) = log_with_times(&times, config);
-        let end = log.log_end_offset();
-        for time in (9_700..12_500).step_by(7) {
-            for upto in [end, Offset(end.0 / 2)] {
-                let expected = records.iter().find(|(t, at)| *t >= time && *at < upto).copied();
-                let found = log.offset_for_timestamp(TimestampMs(time), upto).unwrap();
-                assert_eq!(found.map(|f| (f.timestamp.0, f.offset)), expected, "{time} below {upto}");
-                assert!(found.is_none_or(|f| f.leader_epoch == EPOCH));
-            }
-        }
-        let max = records.iter().map(|(t, _)| *t).max().unwrap();
-        let first = records.iter().find(|(t, _)| *t == max).copied();
-        assert_eq!(log.offset_of_max_timestamp().unwrap().map(|f| (f.timestamp.0, f.offset)), first);
+        let disk = MemDisk::new();
+        let (log, records) = log_with_times(&disk, &times, config.clone());
+        check_times(&log, &records);
+        // After a clean stop all is known from the files alone.
+        log.close_cleanly().unwrap();
+        let (log, recovery) = reopen(&disk, config, OpenHints { clean: true, ..OpenHints::default() });
+        assert!(recovery.clean);
+        check_times(&log, &records);
     }
+}
+
+fn check_times(log: &PartitionLog, records: &[(i64, Offset)]) {
+    let end = log.log_end_offset();
+    for time in (9_700..12_500).step_by(7) {
+        for upto in [end, Offset(end.0 / 2)] {
+            let expected = records.iter().find(|(t, at)| *t >= time && *at < upto).copied();
+            let found = log.offset_for_timestamp(TimestampMs(time), upto).unwrap();
+            assert_eq!(found.map(|f| (f.timestamp.0, f.offset)), expected, "{time} below {upto}");
+            assert!(found.is_none_or(|f| f.leader_epoch == EPOCH));
+        }
+    }
+    let max = records.iter().map(|(t, _)| *t).max().unwrap();
+    let first = records.iter().find(|(t, _)| *t == max).copied();
+    assert_eq!(log.offset_of_max_timestamp().unwrap().map(|f| (f.timestamp.0, f.offset)), first);
 }
 
 #[test]
