@@ -291,6 +291,31 @@ async fn an_offset_outside_the_log_is_reset_or_reported_as_configured() {
 }
 
 #[tokio::test]
+async fn a_partition_without_a_position_does_not_keep_the_others_from_being_read() {
+    let broker = ScriptedBroker::start(&[("t", 3)]).await;
+    let client = connect(&broker).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    for index in 0..3 {
+        producer.send(Record::to("t").partition(index).value(index.to_string().as_bytes())).await.unwrap();
+    }
+    let mut consumer = Consumer::new(&client, ConsumerConfig::default().auto_offset_reset(OffsetReset::None)).unwrap();
+    consumer.assign((0..3).map(|index| partition("t", index)).collect()).await.unwrap();
+    consumer.seek(&partition("t", 0), SeekTo::Beginning).unwrap();
+    consumer.seek(&partition("t", 2), SeekTo::Beginning).unwrap();
+    let (mut read, mut missing) = (Vec::new(), 0);
+    while read.len() < 2 {
+        match consumer.next_batch().await {
+            Ok(batch) => read.push(batch.partition().get()),
+            Err(ClientError::NoPosition { partition: 1, .. }) => missing += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    read.sort_unstable();
+    assert_eq!(read, [0, 2]);
+    assert!(missing > 0);
+}
+
+#[tokio::test]
 async fn a_dropped_read_loses_nothing_and_a_paused_partition_waits() {
     let broker = ScriptedBroker::start(&[("t", 2)]).await;
     let client = connect(&broker).await;

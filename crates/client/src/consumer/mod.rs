@@ -64,6 +64,10 @@ pub struct Consumer {
     /// Brokers with a fetch out, or that asked for a pause.
     busy: HashSet<NodeId>,
     work: JoinSet<Done>,
+    /// Something changed since work was last looked for: with it unset, taking a batch costs nothing per partition.
+    look_for_work: bool,
+    /// Found while a batch was on its way to the reader: said at the next call.
+    trouble: Option<ClientError>,
 }
 
 /// How far the reading of one partition is.
@@ -120,6 +124,8 @@ impl Consumer {
             ready: VecDeque::new(),
             busy: HashSet::new(),
             work: JoinSet::new(),
+            look_for_work: true,
+            trouble: None,
         })
     }
 
@@ -168,6 +174,7 @@ impl Consumer {
             self.partitions.insert(partition, reading);
         }
         self.ready.retain(|chunk| self.partitions.contains_key(&chunk.partition));
+        self.look_for_work = true;
         Ok(())
     }
 
@@ -290,11 +297,16 @@ impl Consumer {
         if self.partitions.is_empty() {
             return Err(ClientError::InvalidArgument("no partition is assigned".to_owned()));
         }
+        if let Some(trouble) = self.trouble.take() {
+            return Err(trouble);
+        }
         let mut views = self.client.subscribe();
         loop {
             if let Some(batch) = self.take_ready()? {
                 // Before handing out: the next fetch is on its way while this batch is worked on.
-                self.start_work()?;
+                if self.look_for_work {
+                    self.trouble = self.start_work().err();
+                }
                 return Ok(batch);
             }
             let waits = self.start_work()?;
@@ -309,7 +321,9 @@ impl Consumer {
         }
     }
 
+    /// To change how a partition is read.
     fn reading_mut(&mut self, partition: &TopicPartition) -> Result<&mut Reading, ClientError> {
+        self.look_for_work = true;
         self.partitions
             .get_mut(partition)
             .ok_or_else(|| ClientError::NotAssigned { topic: partition.topic.to_string(), partition: partition.partition.0 })
@@ -346,6 +360,7 @@ impl Consumer {
                 Ok(Some(batch)) => return Ok(Some(batch)),
                 Ok(None) => {
                     self.ready.remove(at);
+                    self.look_for_work = true;
                 }
                 Err(damaged) => {
                     // Fetched again after a while: the damage may be the network's. Nothing behind it is handed out, so
@@ -365,8 +380,11 @@ impl Consumer {
 
     /// Starts whatever may be started: look-ups of positions, and a fetch to each broker that has none.
     fn start_work(&mut self) -> Result<Waits, ClientError> {
+        self.look_for_work = false;
         let now = Instant::now();
         let mut waits = Waits::default();
+        // Of one partition; the others are served before it is said.
+        let mut trouble = Ok(());
         let mut look_ups = Vec::new();
         let mut plans: HashMap<NodeId, Vec<PlannedPartition>> = HashMap::new();
         let view = self.client.view();
@@ -390,7 +408,9 @@ impl Consumer {
                         OffsetReset::Latest => SeekTo::End,
                         OffsetReset::None => {
                             let (topic, partition) = (partition.topic.to_string(), partition.partition.0);
-                            return Err(ClientError::NoPosition { topic, partition });
+                            reading.retry_later(&self.client, now);
+                            trouble = Err(ClientError::NoPosition { topic, partition });
+                            continue;
                         }
                     };
                     reading.position = Position::To(to);
@@ -413,7 +433,8 @@ impl Consumer {
                 self.client.request_refresh();
                 if view.errors.get(name) == Some(&ErrorCode::UnknownTopicOrPartition) && view.topic(name).is_none() {
                     reading.retry_later(&self.client, now);
-                    return Err(ClientError::UnknownTopic { topic: name.to_owned() });
+                    trouble = Err(ClientError::UnknownTopic { topic: name.to_owned() });
+                    continue;
                 }
                 waits.for_metadata = true;
                 continue;
@@ -448,10 +469,11 @@ impl Consumer {
             let places = look_ups.into_iter().map(|(partition, _, to)| (partition, to)).collect();
             self.work.spawn(async move { Done::LookedUp { wanted, result: resolve(&client, places, &config).await } });
         }
-        Ok(waits)
+        trouble.map(|()| waits)
     }
 
     fn done(&mut self, done: Done) -> Result<(), ClientError> {
+        self.look_for_work = true;
         match done {
             Done::Rested(node) => {
                 self.busy.remove(&node);

@@ -113,6 +113,26 @@ mod tests {
         }
     }
 
+    /// A line of the file: the key in hexadecimal, its hash, and `count:partition` as Java's partitioner has them.
+    #[test]
+    fn keys_land_in_the_partition_where_java_puts_them() {
+        let golden = include_str!("../../../wire/tests/golden/partitions.txt");
+        let mut checked = 0;
+        for line in golden.lines() {
+            let (hex, rest) = line.split_once(' ').unwrap();
+            let digits: Vec<u8> = hex.chars().map(|c| c.to_digit(16).unwrap() as u8).collect();
+            let key: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+            let (hash, places) = rest.split_once(' ').unwrap();
+            assert_eq!(murmur2(&key), hash.parse().unwrap(), "{hex}");
+            for place in places.split(' ') {
+                let (count, partition) = place.split_once(':').unwrap();
+                assert_eq!(partition_for_key(&key, count.parse().unwrap()), partition.parse::<i32>().unwrap(), "{hex} of {count}");
+                checked += 1;
+            }
+        }
+        assert!(checked > 1_000, "{checked}");
+    }
+
     #[test]
     fn negative_hashes_lose_their_sign_bit_as_in_java() {
         // toPositive is `& 0x7fffffff`, not the absolute value: -973932308 becomes 1173551340.
