@@ -78,7 +78,7 @@ async fn serve(config: ServerConfig, config_file: Option<&Path>) -> Result<(), C
             return Err(CliError::failed(format!("the node stopped: {reason}")));
         }
     }
-    say("Stopping; once more to stop at once.");
+    say("Stopping; a second signal stops it at once.");
     tokio::select! {
         () = broker.shutdown() => Ok(()),
         () = stop.next() => Err(CliError::failed("stopped at once, before everything was in order; the next start will check the logs")),
