@@ -15,6 +15,7 @@ pub fn check(tree: &Tree) -> Findings {
     for (path, text) in tree.ending(".md") {
         findings.extend(broken_links(tree, path, text));
         findings.extend(unknown_tasks(path, text));
+        findings.extend(unknown_sources(path, text));
     }
     findings.extend(unlisted_decisions(tree));
     findings
@@ -108,6 +109,25 @@ fn beside(page: &str, target: &str) -> String {
     parts.join("/")
 }
 
+/// Names of source files in running text, such as `log/src/segment.rs`, are those of files that are there. A decision
+/// ([`unlisted_decisions`]) is not rewritten when the code moves on, and may name what was.
+fn unknown_sources(page: &str, text: &str) -> Findings {
+    if page.starts_with("docs/adr/") {
+        return Findings::new();
+    }
+    let is_source =
+        |span: &&str| span.contains("/src/") && span.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+    let mut findings = Findings::new();
+    for (number, line) in prose(text) {
+        for name in line.split('`').skip(1).step_by(2).filter(is_source) {
+            if !Tree::exists(name) && !Tree::exists(&format!("crates/{name}")) {
+                findings.push(format!("{page}:{number}: names {name}, which is not there"));
+            }
+        }
+    }
+    findings
+}
+
 fn unknown_tasks(page: &str, text: &str) -> Findings {
     let mut findings = Findings::new();
     for (index, line) in text.lines().enumerate() {
@@ -142,6 +162,12 @@ mod tests {
     fn anchors_are_spelled_as_forges_do() {
         let anchors: Vec<String> = headings("# The first five minutes\n## `wire`: messages\n").collect();
         assert_eq!(anchors, ["the-first-five-minutes", "wire-messages"]);
+    }
+
+    #[test]
+    fn a_source_file_that_is_not_there_is_found() {
+        assert!(unknown_sources("README.md", "See `xtask/src/main.rs`, `log/src/lib.rs` and `a/b.rs`.").is_empty());
+        assert_eq!(unknown_sources("README.md", "See `log/src/nowhere.rs`.").len(), 1);
     }
 
     #[test]
