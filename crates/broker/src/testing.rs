@@ -122,6 +122,12 @@ impl TestBroker {
         TestBroker::open(metadata_dir.unwrap(), disk, overrides).await
     }
 
+    /// Stops it, and starts it with another `log.dirs`.
+    pub async fn restart_with_dirs(mut self, dirs: &str) -> TestBroker {
+        self.overrides.push(("log.dirs".to_owned(), dirs.to_owned()));
+        self.restart(true).await
+    }
+
     /// Starts a request, as the connection does; gives its answer or what it waits for.
     pub fn begin(&self, key: ApiKey, version: i16, client_id: Option<&str>, body: &[u8]) -> (Answer, Writer) {
         let listener = ListenerInfo { name: "PLAINTEXT".to_owned(), kind: ListenerKind::Broker };

@@ -290,3 +290,40 @@ async fn an_unknown_partition_is_told_from_one_out_of_reach() {
     broker.create_topic("late", 1, &[]).await;
     assert_eq!(why("late", 0), Err(NotServing::Offline));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controller_is_told_where_partitions_are_and_a_missing_directory_is_not_forgotten() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("logs", 2, &[]).await;
+    for index in 0..2 {
+        append(&broker.partition("logs", index), &["a"]).await;
+    }
+    let id_of = |index| broker.partition("logs", index).log_dir().id();
+    let mut images = broker.context.controller.subscribe();
+    let told = images.wait_for(|image| {
+        (0..2).all(|index| image.partition("logs", PartitionId(index)).and_then(|p| p.directory_of(NodeId(1))) == Some(id_of(index)))
+    });
+    tokio::time::timeout(Duration::from_secs(60), told).await.unwrap().unwrap();
+    let (on_first, on_second) = if broker.partition("logs", 0).log_dir().path() == Path::new("/d0") { (0, 1) } else { (1, 0) };
+
+    let broker = broker.restart_with_dirs("/d0").await;
+    assert_eq!(broker.partition("logs", on_first).high_watermark(), Offset(1));
+    let why = broker.context.partition("logs", PartitionId(on_second)).map(|_| ());
+    assert_eq!(why, Err(NotServing::Offline), "not made anew without its records");
+    let broker = broker.restart_with_dirs("/d0,/d1").await;
+    assert_eq!(broker.partition("logs", on_second).high_watermark(), Offset(1), "there again with its directory");
+}
+
+#[test]
+fn folders_out_of_the_way_have_names_that_fit() {
+    let names = load::FolderNames::new([0xff; 16]);
+    let topic = ottla_model::TopicName::new(&"t".repeat(249)).unwrap();
+    let long = ottla_model::TopicPartition::new(topic, PartitionId(123_456));
+    let (first, second) = (names.with_suffix(&long, "-delete"), names.with_suffix(&long, "-delete"));
+    assert_eq!(first.len(), 255);
+    assert_ne!(first, second);
+    let short = ottla_model::TopicPartition::from_folder_name("logs-3").unwrap();
+    let name = names.with_suffix(&short, "-stray");
+    assert!(name.starts_with("logs-3.") && name.ends_with("-stray") && name.len() == 7 + 32 + 6, "{name}");
+    assert!(ottla_model::TopicPartition::from_folder_name(&name).is_none(), "nobody takes it for a partition");
+}
