@@ -193,7 +193,7 @@ impl Connection {
             } else {
                 let mut framed = Writer::new();
                 match handle(shared, peer, id, frame, &mut framed)? {
-                    Handled::Done if framed.len() == 0 => {}
+                    Handled::Done if framed.is_empty() => {}
                     Handled::Done => self.slots.push_back(Slot::Framed(framed)),
                     Handled::Later(pending) => self.slots.push_back(Slot::Waiting(pending)),
                 }

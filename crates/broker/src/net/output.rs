@@ -44,7 +44,7 @@ impl Output {
 
     /// Whether the socket has taken everything.
     pub fn is_empty(&self) -> bool {
-        self.open.len() == 0 && self.is_sent()
+        self.open.is_empty() && self.is_sent()
     }
 
     fn is_sent(&self) -> bool {
@@ -55,7 +55,7 @@ impl Output {
     pub fn flush(&mut self, stream: &TcpStream) -> io::Result<bool> {
         loop {
             if self.is_sent() {
-                if self.open.len() == 0 {
+                if self.open.is_empty() {
                     return Ok(true);
                 }
                 let mut spare = std::mem::take(&mut self.sending.buf);

@@ -123,7 +123,7 @@ mod tests {
             let digits: Vec<u8> = hex.chars().map(|c| c.to_digit(16).unwrap() as u8).collect();
             let key: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
             let (hash, places) = rest.split_once(' ').unwrap();
-            assert_eq!(murmur2(&key), hash.parse().unwrap(), "{hex}");
+            assert_eq!(murmur2(&key), hash.parse::<i32>().unwrap(), "{hex}");
             for place in places.split(' ') {
                 let (count, partition) = place.split_once(':').unwrap();
                 assert_eq!(partition_for_key(&key, count.parse().unwrap()), partition.parse::<i32>().unwrap(), "{hex} of {count}");
