@@ -74,6 +74,10 @@ impl PartitionLog {
         // A segment that ends right at the recovery point was synced while it grew, perhaps without its indexes: they are sure to be
         // synced only once the durable end is beyond the base of the next.
         let first = self.segments.partition_point(|s| s.base < recovery_point).saturating_sub(1);
+        // Entries from there on may be of records that were cut since the file was written; the batches tell them again.
+        if self.epochs.truncate_from_end(recovery_point) {
+            self.sync.epochs_changed();
+        }
         let mut at = first;
         loop {
             let stop = self.recover_segment(at, recovery_point, found, recovery)?;
