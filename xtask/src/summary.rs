@@ -27,15 +27,15 @@ struct Stage {
     took: Duration,
 }
 
-/// The stages so far, in the order they ran. A failed stage does not keep the later ones from running.
+/// The stages so far, in the order they ran.
 #[derive(Default)]
 pub struct Summary {
     stages: Vec<Stage>,
 }
 
 impl Summary {
-    /// Runs one stage under a heading.
-    pub fn stage(&mut self, name: &'static str, work: impl FnOnce() -> Outcome) {
+    /// Runs one stage under a heading; true unless it failed.
+    pub fn stage(&mut self, name: &'static str, work: impl FnOnce() -> Outcome) -> bool {
         println!("\n== {name}");
         let started = Instant::now();
         let outcome = work();
@@ -44,7 +44,9 @@ impl Summary {
             Outcome::Failed(why) => println!("failed: {why}"),
             Outcome::Skipped(why) => println!("skipped: {why}"),
         }
+        let did_not_fail = !matches!(outcome, Outcome::Failed(_));
         self.stages.push(Stage { name, outcome, took: started.elapsed() });
+        did_not_fail
     }
 
     /// Prints a line for each stage, the reasons of those that did not pass, and the counts alone on the last line.

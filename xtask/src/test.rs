@@ -1,4 +1,6 @@
 //! `cargo xtask test`: the stages, in order of how soon they can tell that something is wrong.
+//!
+//! A failed stage does not keep the later ones from running, but for the build: no test runs on what is not built.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,10 +28,12 @@ pub fn run(scope: Scope) -> bool {
     if scope == Scope::Everything {
         licences_and_advisories(&mut summary);
     }
-    // Built whole before any test, so that the tests of the whole find the binary, of the same profile and features.
-    summary.stage("build", || run::shown(run::cargo(&["build", "--quiet", "--workspace", "--all-targets"])).into());
-    summary.stage("rust tests", || run::shown(run::cargo_test(&["--workspace"])).into());
-    if scope == Scope::Everything {
+    // Built whole before any test, so that the tests of the whole find the binary. Without it they would test an old one.
+    let built = summary.stage("build", || run::shown(run::cargo(&["build", "--quiet", "--workspace", "--all-targets"])).into());
+    if built {
+        summary.stage("rust tests", || run::shown(run::cargo_test(&["--workspace"])).into());
+    }
+    if built && scope == Scope::Everything {
         other_languages(&mut summary);
     }
     summary.print()
