@@ -454,9 +454,12 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let mut wait = Wait::new();
-                while hw.load(Ordering::SeqCst) < 50 {
+                loop {
                     wait.reset();
                     let seen = hw.load(Ordering::SeqCst);
+                    if seen == 50 {
+                        break;
+                    }
                     wait.watch(&list, Offset(seen + 1));
                     if hw.load(Ordering::SeqCst) == seen {
                         wait.woken().await;
