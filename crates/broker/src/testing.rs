@@ -182,7 +182,8 @@ pub(crate) async fn end(answer: Answer, out: Writer) -> Outcome {
         Answer::Sent => out,
         Answer::Nothing => return Outcome::Nothing,
         Answer::Close(reason) => return Outcome::Closed(reason),
-        Answer::Later(pending) => match pending.await.0 {
+        Answer::Later(pending) | Answer::Held(pending) => match pending.await.0 {
+            Ok(framed) if framed.is_empty() => return Outcome::Nothing,
             Ok(framed) => framed,
             Err(reason) => return Outcome::Closed(reason),
         },

@@ -26,9 +26,9 @@ use ottla_wire::ErrorCode;
 use ottla_wire::message::produce::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse};
 use tokio::time::Instant;
 
-use super::{Answer, ApiHandler, CloseReason, Reply, RequestContext};
+use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext};
 use crate::context::BrokerContext;
-use crate::partition::{AppendOptions, NotServing, Partition, append_error_code};
+use crate::partition::{AppendOptions, LogDir, NotServing, Partition, append_error_code};
 
 /// See the module.
 pub struct Produce;
@@ -51,6 +51,7 @@ impl ApiHandler for Produce {
         let acks = Acks::from_wire(request.acks);
         let produce = Request { broker, version: cx.version, acks, client_id: cx.client_id, now: broker.now() };
         let mut unacknowledged: Vec<Unacknowledged> = Vec::new();
+        let mut behind: Vec<Arc<LogDir>> = Vec::new();
         let mut failed: Option<(ErrorCode, &str, i32)> = None;
         let mut responses = Vec::with_capacity(request.topic_data.len());
         for (topic_index, topic) in request.topic_data.iter().enumerate() {
@@ -59,6 +60,10 @@ impl ApiHandler for Produce {
                 let target = Target { name: topic.name, id: TopicId(topic.topic_id), partition: PartitionId(data.index) };
                 let response = match produce.append(target, data.records) {
                     Ok(done) => {
+                        let dir = done.partition.log_dir();
+                        if dir.is_behind() && !behind.iter().any(|known| Arc::ptr_eq(known, dir)) {
+                            behind.push(Arc::clone(dir));
+                        }
                         if acks == Some(Acks::All) && done.partition.high_watermark() < done.end {
                             let Done { partition, end, .. } = done;
                             unacknowledged.push(Unacknowledged { topic_index, partition_index, partition, end });
@@ -80,7 +85,11 @@ impl ApiHandler for Produce {
         }
         if acks == Some(Acks::None) {
             return match failed {
-                None => reply.nothing(),
+                None if behind.is_empty() => reply.nothing(),
+                None => reply.hold(|_| async move {
+                    caught_up(&behind).await;
+                    Frame::nothing()
+                }),
                 Some((code, topic, partition)) => {
                     Answer::Close(CloseReason::UnacknowledgedProduceFailed(format!("{topic}-{partition}: {code}")))
                 }
@@ -88,12 +97,13 @@ impl ApiHandler for Produce {
         }
         let mut response = ProduceResponse { responses, ..Default::default() };
         add_endpoints(&mut response, broker, cx);
-        if unacknowledged.is_empty() {
+        if unacknowledged.is_empty() && behind.is_empty() {
             return reply.send(&response);
         }
         let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let mut response = into_owned(response);
-        reply.later(|later| async move {
+        let slow_down = !behind.is_empty();
+        let wait = |later: LaterReply| async move {
             // One after another: all have to be there, and whichever comes first waits for the rest anyway.
             for waiting in unacknowledged {
                 if let Err(code) = waiting.partition.reach(waiting.end, deadline).await {
@@ -104,8 +114,17 @@ impl ApiHandler for Produce {
                     }
                 }
             }
+            caught_up(&behind).await;
             later.encode(&response)
-        })
+        };
+        if slow_down { reply.hold(wait) } else { reply.later(wait) }
+    }
+}
+
+/// Data is in the page cache faster than on the disk, but not for long: the producer goes on at the disk's speed (P5).
+async fn caught_up(behind: &[Arc<LogDir>]) {
+    for dir in behind {
+        dir.caught_up().await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ottla_log::Disk;
 use ottla_wire::message::produce::{PartitionProduceData, TopicProduceData};
-use ottla_wire::{ApiKey, batch};
+use ottla_wire::{ApiKey, Writer, batch};
 
 use super::*;
 use crate::testing::{Outcome, TestBroker, batch, batch_of, encoded, end};
@@ -238,4 +238,47 @@ async fn a_failing_disk_takes_its_directory_offline_and_wakes_who_waits() {
     assert_eq!(partition.high_watermark(), Offset(0), "what was not synced is not shown");
     assert_eq!(code(&produce(&broker, 9, &request(1, "logs", Some(&records))).await), ErrorCode::KafkaStorageError);
     assert!(broker.disk.list_dir(std::path::Path::new("/d0")).is_err(), "the disk is dead in this test");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_falls_behind_holds_its_producers_back_until_it_has_caught_up() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("logs", 1, &[("write.caching", "true")]).await;
+    let dir = Arc::clone(broker.partition("logs", 0).log_dir());
+    let records = batch(&["a"]);
+    dir.set_unsynced_bytes_max(records.len() as u64);
+    let round = dir.hold_syncs();
+    let body = |acks| encoded(&request(acks, "logs", Some(&records)), 9);
+    assert!(matches!(broker.begin(ApiKey::Produce, 9, None, &body(1)).0, Answer::Sent), "as much as may wait");
+    let mut waiting: Vec<_> = [0, 1, -1].into_iter().map(|acks| broker.begin(ApiKey::Produce, 9, None, &body(acks))).collect();
+    assert!(waiting.iter().all(|(answer, _)| matches!(answer, Answer::Held(_))), "beyond the bound nothing of the connection goes on");
+    let mut early = Box::pin(end(waiting.pop().unwrap().0, Writer::new()));
+    assert!(futures_pending(early.as_mut()).await, "no answer while the disk is behind");
+    drop(round);
+    let outcome = early.await;
+    let response: ProduceResponse<'_> = outcome.decode(9);
+    assert_eq!((response.responses[0].partition_responses[0].error_code, response.responses[0].partition_responses[0].base_offset), (0, 3));
+    let (one, none) = (waiting.pop().unwrap(), waiting.pop().unwrap());
+    assert!(matches!(end(one.0, one.1).await, Outcome::Answer(_)));
+    assert!(matches!(end(none.0, none.1).await, Outcome::Nothing), "acks=0 waits too, and is not answered");
+    assert!(!dir.is_behind());
+}
+
+/// Whether a future is not done when it is first looked at.
+async fn futures_pending<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_lets_go_of_those_it_held_back() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("logs", 1, &[("write.caching", "true")]).await;
+    let dir = Arc::clone(broker.partition("logs", 0).log_dir());
+    dir.set_unsynced_bytes_max(0);
+    let _round = dir.hold_syncs();
+    let records = batch(&["a"]);
+    let (held, out) = broker.begin(ApiKey::Produce, 9, None, &encoded(&request(1, "logs", Some(&records)), 9));
+    assert!(matches!(held, Answer::Held(_)));
+    dir.fail("test", &std::io::Error::other("the disk is gone"));
+    assert!(matches!(end(held, out).await, Outcome::Answer(_)));
 }

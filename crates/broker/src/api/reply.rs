@@ -64,6 +64,8 @@ pub enum Answer {
     Nothing,
     /// The answer comes when the future ends.
     Later(Pending),
+    /// The same, and no further request of the connection is handled before it.
+    Held(Pending),
     /// No answer: the connection ends here.
     Close(CloseReason),
 }
@@ -76,6 +78,11 @@ pub type Pending = Pin<Box<dyn Future<Output = Frame> + Send>>;
 pub struct Frame(pub(crate) Result<Writer, CloseReason>);
 
 impl Frame {
+    /// No answer is due (acks=0), and nothing is to be waited for any more.
+    pub fn nothing() -> Frame {
+        Frame(Ok(Writer::new()))
+    }
+
     /// Ends the connection instead of answering.
     pub fn close(reason: CloseReason) -> Frame {
         Frame(Err(reason))
@@ -138,6 +145,15 @@ impl<'c> Reply<'c> {
         Fut: Future<Output = Frame> + Send + 'static,
     {
         Answer::Later(Box::pin(f(self.later)))
+    }
+
+    /// Like [`Reply::later`], and the client's next requests wait too: the way to slow a client down.
+    pub fn hold<F, Fut>(self, f: F) -> Answer
+    where
+        F: FnOnce(LaterReply) -> Fut,
+        Fut: Future<Output = Frame> + Send + 'static,
+    {
+        Answer::Held(Box::pin(f(self.later)))
     }
 }
 

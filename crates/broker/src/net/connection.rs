@@ -101,6 +101,8 @@ pub struct Connection {
     held: Held,
     output: Output,
     slots: VecDeque<Slot>,
+    /// The last of the slots asked that no further request is handled before it.
+    held_back: bool,
     input_ended: bool,
 }
 
@@ -115,6 +117,7 @@ impl Connection {
             held: Held::default(),
             output: Output::default(),
             slots: VecDeque::new(),
+            held_back: false,
             input_ended: false,
         }
     }
@@ -154,6 +157,7 @@ impl Connection {
                 Event::Received(_) => active = Instant::now(),
                 Event::Answered(frame) => {
                     self.slots.pop_front();
+                    self.held_back &= !self.slots.is_empty();
                     self.output.append(frame.0?);
                     active = Instant::now();
                 }
@@ -172,7 +176,7 @@ impl Connection {
     }
 
     fn may_handle(&self) -> bool {
-        self.slots.len() < WAITING_MAX && self.output.len() < OUTPUT_BYTES_MAX
+        !self.held_back && self.slots.len() < WAITING_MAX && self.output.len() < OUTPUT_BYTES_MAX
     }
 
     fn has_whole_frame(&self) -> Result<bool, End> {
@@ -185,19 +189,19 @@ impl Connection {
             let Some(frame) = self.input.frame(self.shared.request_bytes_max)? else { break };
             let length = frame.len();
             let (shared, peer, id) = (&*self.shared, self.peer, self.registered.id);
-            if self.slots.is_empty() {
-                match handle(shared, peer, id, frame, self.output.writer())? {
-                    Handled::Done => {}
-                    Handled::Later(pending) => self.slots.push_back(Slot::Waiting(pending)),
+            let mut framed = None;
+            let out = if self.slots.is_empty() { self.output.writer() } else { framed.insert(Writer::new()) };
+            let waiting = match handle(shared, peer, id, frame, out)? {
+                Handled::Done => None,
+                Handled::Later(pending) => Some(pending),
+                Handled::Held(pending) => {
+                    self.held_back = true;
+                    Some(pending)
                 }
-            } else {
-                let mut framed = Writer::new();
-                match handle(shared, peer, id, frame, &mut framed)? {
-                    Handled::Done if framed.is_empty() => {}
-                    Handled::Done => self.slots.push_back(Slot::Framed(framed)),
-                    Handled::Later(pending) => self.slots.push_back(Slot::Waiting(pending)),
-                }
-            }
+            };
+            // An answer behind others that wait keeps its place; what is due no answer takes none.
+            self.slots.extend(framed.filter(|f| !f.is_empty()).map(Slot::Framed));
+            self.slots.extend(waiting.map(Slot::Waiting));
             self.input.consume(length);
         }
         Ok(())
@@ -267,6 +271,7 @@ impl Connection {
 enum Handled {
     Done,
     Later(Pending),
+    Held(Pending),
 }
 
 fn handle(
@@ -293,6 +298,7 @@ fn handle(
     match api::dispatch(&shared.broker, api, &cx, reader, reply) {
         Answer::Sent | Answer::Nothing => Ok(Handled::Done),
         Answer::Later(pending) => Ok(Handled::Later(pending)),
+        Answer::Held(pending) => Ok(Handled::Held(pending)),
         Answer::Close(reason) => Err(reason),
     }
 }

@@ -66,7 +66,8 @@ impl LogDir {
     }
 
     /// Counts what is written, so that recovery after a crash has a bound.
-    pub(super) fn wrote(&self, bytes: u64) {
+    pub(super) fn wrote(&self, partition: &Partition, bytes: u64) {
+        self.queue.wrote(partition, bytes);
         let before = self.unrecorded_bytes.fetch_add(bytes, Ordering::Relaxed);
         if before < RECOVERY_BYTES_MAX && before + bytes >= RECOVERY_BYTES_MAX {
             self.maintenance.write_recovery_points();
@@ -118,6 +119,7 @@ impl LogDir {
         for partition in self.partitions() {
             partition.wait_list().notify_all();
         }
+        self.queue.backlog.give_up();
         if self.health.online.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.health.all_failed.send_replace(Some(format!("all log directories have failed, {} last: {error}", self.path.display())));
         }

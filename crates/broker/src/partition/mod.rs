@@ -3,6 +3,7 @@
 //! [`Partition`] is the only owner of its log; the log's lock is held for one append or one lookup, never across a sync or an await.
 //! [`PartitionManager`] finds partitions and follows the metadata image. Knows nothing of requests or sockets.
 
+mod backlog;
 mod errors;
 mod load;
 mod log_dir;
@@ -14,6 +15,7 @@ mod syncer;
 #[cfg(test)]
 mod tests;
 
+pub use backlog::UNSYNCED_BYTES_MAX;
 pub use errors::{NotServing, append_error_code, log_error_code, read_error_code};
 pub use load::{LogDirSpec, PartitionStartError};
 pub use log_dir::LogDir;

@@ -241,7 +241,7 @@ impl Partition {
                 }
             }
         };
-        self.dir.wrote(u64::from(appended.bytes));
+        self.dir.wrote(self, u64::from(appended.bytes));
         if self.write_caching.load(Ordering::Relaxed) {
             self.raise_high_watermark(log_end);
             self.dir.queue.sync_in_background(self, u64::from(appended.bytes));

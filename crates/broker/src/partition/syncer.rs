@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use ottla_log::SyncTicket;
 use parking_lot::{Condvar, Mutex};
 
+use super::backlog::{Backlog, Covered};
 use super::{LogDir, Partition};
 
 /// How long written data that nobody waits for may stay unsynced.
@@ -34,9 +35,13 @@ const HELPER_IDLE: Duration = Duration::from_secs(10);
 /// The stacks of these threads hold a few frames.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Whether and where a partition stands in its directory's queue.
+/// Whether and where a partition stands in its directory's queue, and how much it has there.
 #[derive(Debug, Default)]
-pub(super) struct SyncMark(AtomicU8);
+pub(super) struct SyncMark {
+    place: AtomicU8,
+    /// Written since the last sync began.
+    unsynced_bytes: AtomicU64,
+}
 
 const IDLE: u8 = 0;
 const BACKGROUND: u8 = 1;
@@ -47,7 +52,10 @@ const URGENT: u8 = 2;
 pub(super) struct SyncQueue {
     /// Held while a round is under way: whoever holds it knows that no sync of this directory has files open or is about to rename one.
     pub(super) in_round: Mutex<()>,
-    unsynced_bytes: AtomicU64,
+    /// Of the directory as a whole.
+    pub(super) backlog: Backlog,
+    /// Gathered for the next background round.
+    background_bytes: AtomicU64,
     waiting: Mutex<Waiting>,
     more: Condvar,
 }
@@ -63,9 +71,15 @@ struct Waiting {
 }
 
 impl SyncQueue {
+    /// The partition has `bytes` more to sync; one of the two calls below must follow.
+    pub(super) fn wrote(&self, partition: &Partition, bytes: u64) {
+        partition.sync_mark().unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.backlog.add(bytes);
+    }
+
     /// Has the partition synced in the next round.
     pub(super) fn sync_now(&self, partition: &Arc<Partition>) {
-        if partition.sync_mark().0.swap(URGENT, Ordering::AcqRel) == URGENT {
+        if partition.sync_mark().place.swap(URGENT, Ordering::AcqRel) == URGENT {
             // It stands in the queue, and the round that takes it looks at the log only after it has cleared the mark.
             return;
         }
@@ -76,8 +90,8 @@ impl SyncQueue {
 
     /// Has the partition, which has `bytes` more to sync, synced within the bounds of time and size.
     pub(super) fn sync_in_background(&self, partition: &Arc<Partition>, bytes: u64) {
-        let before = self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let is_first = partition.sync_mark().0.compare_exchange(IDLE, BACKGROUND, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let before = self.background_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let is_first = partition.sync_mark().place.compare_exchange(IDLE, BACKGROUND, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         let is_full = before < BACKGROUND_BYTES_MAX && before + bytes >= BACKGROUND_BYTES_MAX;
         if !is_first && !is_full {
             return;
@@ -108,7 +122,7 @@ impl SyncQueue {
             let stopping = waiting.stopping;
             let background_due = waiting.background_due.is_some_and(|due| stopping || due <= Instant::now());
             if background_due {
-                self.unsynced_bytes.store(0, Ordering::Relaxed);
+                self.background_bytes.store(0, Ordering::Relaxed);
                 waiting.background_due = None;
                 let background = std::mem::take(&mut waiting.background);
                 waiting.urgent.extend(background);
@@ -187,13 +201,15 @@ fn gather(dir: Arc<LogDir>) {
 struct Job {
     partition: Arc<Partition>,
     ticket: SyncTicket,
+    covered: Covered,
 }
 
 fn begin(partition: Arc<Partition>) -> Option<Job> {
     // Cleared before the log is looked at: what is appended after this look queues the partition anew.
-    partition.sync_mark().0.swap(IDLE, Ordering::AcqRel);
+    partition.sync_mark().place.swap(IDLE, Ordering::AcqRel);
+    let covered = Covered::new(partition.log_dir(), partition.sync_mark().unsynced_bytes.swap(0, Ordering::AcqRel));
     match partition.begin_sync() {
-        Ok(ticket) => ticket.map(|ticket| Job { partition, ticket }),
+        Ok(ticket) => ticket.map(|ticket| Job { partition, ticket, covered }),
         Err(error) => {
             partition.log_dir().fail("sync", &error);
             None
@@ -202,9 +218,11 @@ fn begin(partition: Arc<Partition>) -> Option<Job> {
 }
 
 fn finish(dir: &LogDir, job: Job) {
-    if let Err(error) = job.partition.finish_sync(job.ticket) {
+    let Job { partition, ticket, covered } = job;
+    if let Err(error) = partition.finish_sync(ticket) {
         dir.fail("sync", &error);
     }
+    drop(covered);
 }
 
 /// Brings tickets of one directory to stable storage, on this thread; how it went stands in each, for `finish_sync` to give.
@@ -222,10 +240,10 @@ fn sync_together(dir: &LogDir, jobs: VecDeque<Job>) {
     if dir.is_offline() {
         return;
     }
-    let (partitions, mut tickets): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.partition, job.ticket)).unzip();
+    let (partitions, mut tickets): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| ((job.partition, job.covered), job.ticket)).unzip();
     sync_tickets(&mut tickets, dir);
-    for (partition, ticket) in partitions.into_iter().zip(tickets) {
-        finish(dir, Job { partition, ticket });
+    for ((partition, covered), ticket) in partitions.into_iter().zip(tickets) {
+        finish(dir, Job { partition, ticket, covered });
     }
 }
 
