@@ -39,7 +39,7 @@ impl ApiHandler for CreatePartitions {
             Command::CreatePartitions(CreatePartitionsCommand { topics: topics.collect(), validate_only: request.validate_only });
         let names: Vec<String> = request.topics.iter().map(|topic| topic.name.to_owned()).collect();
         let done = broker.command(command, deadline_after(request.timeout_ms));
-        reply.later(|later| async move {
+        reply.hold(|later| async move {
             let outcome: Vec<(ErrorCode, Option<String>)> = match done.await {
                 Ok(ControllerReply::PartitionsCreated(created)) => created
                     .into_iter()

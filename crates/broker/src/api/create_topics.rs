@@ -58,7 +58,7 @@ impl ApiHandler for CreateTopics {
             deadline_after(request.timeout_ms),
         );
         let broker = Arc::clone(broker);
-        reply.later(|later| async move {
+        reply.hold(|later| async move {
             match done.await {
                 Ok(ControllerReply::TopicsCreated(created)) => {
                     let config = broker.effective_config();

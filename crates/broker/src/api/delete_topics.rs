@@ -70,7 +70,7 @@ impl ApiHandler for DeleteTopics {
             return reply.send(&DeleteTopicsResponse { responses: results, ..Default::default() });
         }
         let done = broker.command(Command::DeleteTopics(DeleteTopicsCommand { topics }), deadline_after(request.timeout_ms));
-        reply.later(|later| async move {
+        reply.hold(|later| async move {
             match done.await {
                 Ok(ControllerReply::TopicsDeleted(deleted)) => {
                     for (place, deleted) in places.into_iter().zip(deleted) {

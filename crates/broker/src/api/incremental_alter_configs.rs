@@ -66,7 +66,7 @@ impl ApiHandler for IncrementalAlterConfigs {
         let command = Command::AlterConfigs(AlterConfigs { resources, validate_only: request.validate_only });
         // The request has no timeout of its own.
         let done = broker.command(command, deadline_after(broker.config.request_timeout_ms));
-        reply.later(|later| async move {
+        reply.hold(|later| async move {
             match done.await {
                 Ok(ControllerReply::ConfigsAltered(altered)) => {
                     for (place, altered) in places.into_iter().zip(altered) {

@@ -99,7 +99,7 @@ impl ApiHandler for Metadata {
         let listener: Box<str> = view.listener.into();
         let View { version, topic_operations, cluster_operations, .. } = view;
         let broker = Arc::clone(broker);
-        reply.later(|later| async move {
+        reply.hold(|later| async move {
             let failures = created.await;
             let view = View { version, listener: &listener, topic_operations, cluster_operations };
             let image = broker.image();

@@ -147,7 +147,8 @@ impl<'c> Reply<'c> {
         Answer::Later(Box::pin(f(self.later)))
     }
 
-    /// Like [`Reply::later`], and the client's next requests wait too: the way to slow a client down.
+    /// Like [`Reply::later`], and the connection's next requests wait too: so that they see what this one did, or to slow
+    /// the client down.
     pub fn hold<F, Fut>(self, f: F) -> Answer
     where
         F: FnOnce(LaterReply) -> Fut,
