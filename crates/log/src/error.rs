@@ -1,6 +1,7 @@
 //! What can go wrong with a log, by cause. The broker maps each enum onto Kafka's error codes in one exhaustive function.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ottla_model::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
@@ -191,12 +192,14 @@ pub enum ReadError {
         asked: Offset,
     },
     /// Bytes in a segment that are no sound batch (CORRUPT_MESSAGE).
-    #[error("{} is damaged at position {position}: {reason}", path.display())]
+    #[error("{} is damaged at position {position}, offsets {} to {}: {reason}", path.display(), offsets.start, offsets.end.0 - 1)]
     Damaged {
         /// The segment.
         path: PathBuf,
         /// Where in it.
         position: u64,
+        /// The records concerned are among these.
+        offsets: Range<Offset>,
         /// What is wrong.
         reason: String,
     },

@@ -5,6 +5,7 @@
 //! nothing of sockets, clusters or async, reads no clock and spawns no thread: whoever owns a [`PartitionLog`] says what time
 //! it is and on which thread a sync runs.
 
+mod checked;
 mod config;
 mod epochs;
 mod error;
@@ -25,7 +26,8 @@ pub use disk::{Disk, MemDisk, RealDisk};
 pub use epochs::EpochCache;
 pub use error::{AppendError, IoFailure, LogError, ReadError};
 pub use partition::{
-    AppendOrigin, Appended, FoundOffset, OldSegments, OpenHints, PartitionLog, ReadOut, Recovery, RetentionReason, SyncTicket, TornTail,
+    AppendOrigin, Appended, CHECK_BYTES_MAX, Damage, FoundOffset, OldSegments, OpenHints, PartitionLog, ReadOut, Recovery, RetentionReason,
+    ScrubPlace, ScrubStep, SyncTicket, TornTail,
 };
 pub use producer_state::PRODUCERS_MAX;
 pub use txn_index::AbortedTxn;

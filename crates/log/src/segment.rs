@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use ottla_model::{Offset, TimestampMs};
 
+use crate::checked::Checked;
 use crate::disk::{Disk, DiskFile, FileId, OpenMode};
 use crate::error::{IoContext, IoFailure};
 use crate::index::{self, Entry, OffsetEntry, TimeEntry};
@@ -53,7 +54,7 @@ impl FileKind {
     }
 }
 
-/// A segment. Costs no open file and some 80 bytes of memory.
+/// A segment. Costs no open file and some 120 bytes of memory.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub base: Offset,
@@ -61,6 +62,8 @@ pub(crate) struct Segment {
     pub size: u32,
     /// The largest timestamp and the last offset of its batch: of a sealed segment, once it was asked for.
     pub largest: OnceLock<TimeEntry>,
+    /// What of `.log` was held against its checksums.
+    pub checked: Checked,
     log_id: FileId,
     index_id: FileId,
     time_id: FileId,
@@ -74,8 +77,18 @@ pub(crate) struct Place<'a> {
 }
 
 impl Segment {
+    /// Taken for checked: who opens what another process wrote says what is not.
     pub fn new(base: Offset, size: u32) -> Segment {
-        Segment { base, size, largest: OnceLock::new(), log_id: FileId::fresh(), index_id: FileId::fresh(), time_id: FileId::fresh() }
+        let checked = Checked::all();
+        Segment {
+            base,
+            size,
+            largest: OnceLock::new(),
+            checked,
+            log_id: FileId::fresh(),
+            index_id: FileId::fresh(),
+            time_id: FileId::fresh(),
+        }
     }
 
     fn id(&self, kind: FileKind) -> FileId {

@@ -6,6 +6,7 @@
 //! | `recover` | what a crash left: torn tails, indexes, epochs, producer state |
 //! | `append`, `validate` | what is let in, and how it is written |
 //! | `read`, `find` | positions of offsets, fragments to send; offsets of timestamps |
+//! | `damage` | what is checked before it is served, the scrub, damaged places |
 //! | `sync` | the durable end |
 //! | `retention` | rolling by time, deleting what is old |
 //! | `truncate` | cutting the end off, moving the start |
@@ -14,6 +15,7 @@
 //! outside of it; fragments that were read keep their file open and may be sent outside of it too.
 
 mod append;
+mod damage;
 mod find;
 mod open;
 mod read;
@@ -40,6 +42,7 @@ use crate::segment::{Place, Segment, Tail};
 use crate::txn_index::AbortedTxn;
 
 pub use append::{AppendOrigin, Appended};
+pub use damage::{CHECK_BYTES_MAX, Damage, ScrubPlace, ScrubStep};
 pub use find::FoundOffset;
 pub use open::{OpenHints, Recovery};
 pub use read::ReadOut;
@@ -66,6 +69,7 @@ pub struct PartitionLog {
     sync: sync::SyncState,
     /// Positions that were of use lately, so that a reader that goes on where it stopped needs no index.
     marks: Mutex<read::Marks>,
+    damages: Mutex<damage::Damages>,
     deleted: Vec<retention::DeletedSegment>,
     failed: Option<Box<str>>,
 }

@@ -144,12 +144,13 @@ impl PartitionLog {
 
         let clean = hints.clean && !was_empty && epochs_known && log.open_clean_tail()?;
         let mut recovery = Recovery { clean, ..Recovery::default() };
+        let mut checked = Vec::new();
         if recovery.clean {
             log.sync.durable_end = log.log_end_offset();
             log.rebuild_missing_indexes(log.segments.len() - 1, &found, &mut recovery)?;
         } else {
             let recovery_point = if epochs_known { hints.recovery_point.unwrap_or(Offset::ZERO) } else { Offset::ZERO };
-            log.recover(recovery_point, &found, &mut recovery)?;
+            checked = log.recover(recovery_point, &found, &mut recovery)?;
             recovery.ended_below_recovery_point = hints.recovery_point.is_some_and(|p| p > log.log_end_offset());
         }
         log.log_start = hints.log_start.unwrap_or(Offset::ZERO).max(log.segments[0].base);
@@ -164,6 +165,11 @@ impl PartitionLog {
         }
         log.load_producers(&found, !recovery.clean)?;
         log.size_bytes = log.segments.iter().map(|s| u64::from(s.size)).sum();
+        // Not before the end: while it opens, a log finds its way by headers alone, as damage to some records is no reason not to.
+        for segment in &log.segments {
+            let read_from = checked.iter().find(|(base, _)| *base == segment.base).map_or(segment.size, |(_, from)| *from);
+            segment.checked.restart(read_from.min(segment.size));
+        }
         // What was opened to look around is closed again: most partitions are idle.
         log.tail.take_file();
         log.segments.iter().for_each(|s| s.close(&*log.disk));
@@ -195,6 +201,7 @@ impl PartitionLog {
             producers: ProducerState::default(),
             sync: SyncState::clean(start),
             marks: Mutex::new(Marks::default()),
+            damages: Mutex::default(),
             deleted: Vec::new(),
             failed: None,
         };

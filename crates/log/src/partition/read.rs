@@ -1,4 +1,5 @@
-//! Reading: which bytes of which segments answer a fetch. No record is looked at, and data is only pointed to.
+//! Reading: which bytes of which segments answer a fetch. Data is only pointed to; what was never checked since this process
+//! opened the log is held against its CRC before (see `damage`).
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use ottla_model::Offset;
 use ottla_wire::RecordFragment;
 
 use super::PartitionLog;
+use super::damage::{CHECK_BYTES_MAX, Checking};
 use crate::disk::DiskFile;
 use crate::error::{IoFailure, ReadError};
 use crate::index::OffsetEntry;
@@ -23,6 +25,10 @@ pub struct ReadOut {
     pub first_offset: Offset,
     /// The offset to read from next.
     pub next_offset: Offset,
+    /// Bytes that were held against their CRC.
+    pub checked_bytes: u32,
+    /// There is more to read at once: it was not given because that would have to be checked first.
+    pub is_cut_short: bool,
 }
 
 /// Positions kept for readers that go on where they stopped.
@@ -76,31 +82,72 @@ pub(super) struct Boundary {
 impl PartitionLog {
     /// The batches from the one with `from` on, up to `upto` (exclusive; a batch that reaches beyond it is left out) and
     /// `max_bytes`, across segments. If already the first batch is larger than `max_bytes`, it alone is given when
-    /// `at_least_one`, else nothing.
+    /// `at_least_one`, else nothing. Ends before a damaged place; one that begins there is an error.
     pub fn read(&self, from: Offset, upto: Offset, max_bytes: u32, at_least_one: bool) -> Result<ReadOut, ReadError> {
+        self.read_checking(from, upto, max_bytes, at_least_one, CHECK_BYTES_MAX)
+    }
+
+    /// The same, and no more than `check_bytes_max` are held against their CRC (but for the last batch of them). 0: what would have
+    /// to be is not given.
+    pub fn read_checking(
+        &self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: u32,
+        at_least_one: bool,
+        check_bytes_max: u32,
+    ) -> Result<ReadOut, ReadError> {
+        match self.read_pieces(from, upto, max_bytes, at_least_one, check_bytes_max) {
+            // It was sound once, or taken for it: looked at again, the damage is found where it begins.
+            Err(ReadError::Damaged { offsets, position, .. })
+                if self.segment_of(offsets.start).is_some_and(|at| self.distrust(self.segments[at].base, position)) =>
+            {
+                self.read_pieces(from, upto, max_bytes, at_least_one, check_bytes_max.max(1))
+            }
+            other => other,
+        }
+    }
+
+    fn read_pieces(
+        &self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: u32,
+        at_least_one: bool,
+        check_bytes_max: u32,
+    ) -> Result<ReadOut, ReadError> {
         let end = self.log_end_offset();
         if from < self.log_start || from > end {
             return Err(ReadError::OffsetOutOfRange { start: self.log_start, end, asked: from });
         }
         let upto = upto.min(end);
-        let mut out = ReadOut { fragments: Vec::new(), bytes: 0, first_offset: from, next_offset: from };
+        let mut out =
+            ReadOut { fragments: Vec::new(), bytes: 0, first_offset: from, next_offset: from, checked_bytes: 0, is_cut_short: false };
         let Some(mut at) = self.segment_of(from).filter(|_| from < upto) else { return Ok(out) };
+        let mut checking = Checking { bytes: 0, bytes_max: check_bytes_max };
         let mut here = self.boundary_of(at, from)?;
         out.first_offset = here.offset.min(from);
         loop {
-            let stop = self.boundary_of(at, upto.min(self.end_of(at)))?;
+            let trusted = self.segments[at].checked.is_sound_from(here.position);
+            let stop = match self.boundary_of(at, upto.min(self.end_of(at))) {
+                // What lies before a damaged place can be read.
+                Err(ReadError::Damaged { position, offsets, .. }) if !trusted && position > u64::from(here.position) => {
+                    Boundary { position: u32::try_from(position).unwrap_or(here.position), offset: offsets.start }
+                }
+                other => other?,
+            };
             let room = max_bytes - out.bytes;
-            let cut = match stop.position.saturating_sub(here.position) {
-                0 => here,
-                all if all <= room => stop,
-                _ => self.last_boundary_within(at, here, room, stop.position)?,
-            };
-            let cut = if cut.position == here.position && stop.position > here.position && out.bytes == 0 && at_least_one {
-                let first = self.batch_at(at, here.position)?;
-                Boundary { position: first.end(), offset: first.header.next_offset() }
+            let first_whole = out.bytes == 0 && at_least_one;
+            let cut = if trusted {
+                self.cut_within(at, here, stop, room, first_whole)?
             } else {
-                cut
+                match self.sound_cut(at, here, stop, room, first_whole, &mut checking) {
+                    // The next fetch begins there, and is told.
+                    Err(ReadError::Damaged { .. }) if out.bytes > 0 => here,
+                    cut => cut?,
+                }
             };
+            out.checked_bytes = checking.bytes;
             if cut.position > here.position {
                 let (file, len) = (self.log_file(at)?, cut.position - here.position);
                 let fragment = file.fragment(u64::from(here.position), len).map_err(|e| self.read_failure(at, e))?;
@@ -108,6 +155,7 @@ impl PartitionLog {
                 out.bytes += len;
                 out.next_offset = cut.offset;
             }
+            out.is_cut_short = !trusted && checking.is_used_up() && cut.position < stop.position && out.bytes < max_bytes;
             let more = cut.position >= self.segments[at].size && at + 1 < self.segments.len() && self.end_of(at) < upto;
             if !more || out.bytes >= max_bytes {
                 self.keep_mark(at, cut);
@@ -117,6 +165,28 @@ impl PartitionLog {
             here = Boundary { position: 0, offset: self.segments[at].base };
             out.next_offset = here.offset;
         }
+    }
+
+    /// The last boundary of `here..stop` that leaves no more than `room` bytes between; behind the first batch when
+    /// `first_whole`, even if that is larger.
+    pub(super) fn cut_within(
+        &self,
+        at: usize,
+        here: Boundary,
+        stop: Boundary,
+        room: u32,
+        first_whole: bool,
+    ) -> Result<Boundary, ReadError> {
+        let cut = match stop.position.saturating_sub(here.position) {
+            0 => here,
+            all if all <= room => stop,
+            _ => self.last_boundary_within(at, here, room, stop.position)?,
+        };
+        if cut.position == here.position && stop.position > here.position && first_whole {
+            let first = self.batch_at(at, here.position)?;
+            return Ok(Boundary { position: first.end(), offset: first.header.next_offset() });
+        }
+        Ok(cut)
     }
 
     /// The readers that stopped here will go on here.
@@ -150,6 +220,9 @@ impl PartitionLog {
     /// The first batch of a segment whose last offset is not below `offset`.
     pub(super) fn find_batch(&self, at: usize, offset: Offset) -> Result<Option<Placed>, ReadError> {
         let start = self.indexed_before(at, offset)?;
+        if !self.segments[at].checked.is_sound_from(start) {
+            return self.find_checked(at, offset);
+        }
         match self.find_batch_from(at, start, offset) {
             // An index that leads astray costs a longer way, not an answer.
             Err(ReadError::Damaged { position, .. }) if start > 0 && position == u64::from(start) => self.find_batch_from(at, 0, offset),
@@ -175,9 +248,20 @@ impl PartitionLog {
     fn indexed_before(&self, at: usize, offset: Offset) -> Result<u32, ReadError> {
         let segment = &self.segments[at];
         let relative = segment.relative(offset);
-        let holds = |e: &OffsetEntry| e.relative <= relative;
+        let entry = self.entry_before(at, offset, |e| e.relative <= relative)?;
+        Ok(entry.map_or(0, |e| e.position).min(segment.size))
+    }
+
+    /// The last index entry for which `holds`, to be expected about where `offset` is.
+    pub(super) fn entry_before(
+        &self,
+        at: usize,
+        offset: Offset,
+        holds: impl Fn(&OffsetEntry) -> bool,
+    ) -> Result<Option<OffsetEntry>, IoFailure> {
+        let segment = &self.segments[at];
         let span = (offset.0 - segment.base.0) as f64 / ((self.end_of(at).0 - segment.base.0) as f64).max(1.0);
-        Ok(self.last_offset_entry(at, span, holds)?.map_or(0, |e| e.position).min(segment.size))
+        self.last_offset_entry(at, span, holds)
     }
 
     /// The last entry of a segment's offset index for which `holds`, whether written yet or not.
@@ -277,6 +361,6 @@ impl PartitionLog {
 
     pub(super) fn damaged(&self, at: usize, position: u32, reason: String) -> ReadError {
         let path = FileKind::Log.path(&self.dir, self.segments[at].base);
-        ReadError::Damaged { path, position: u64::from(position), reason }
+        ReadError::Damaged { path, position: u64::from(position), offsets: self.segments[at].base..self.end_of(at), reason }
     }
 }

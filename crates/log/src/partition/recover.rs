@@ -13,22 +13,18 @@ use std::io;
 use std::sync::Arc;
 
 use ottla_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
-use ottla_wire::batch::{BatchView, HEADER_LEN};
+use ottla_wire::batch::BatchView;
 
 use super::PartitionLog;
 use super::append::marker_of;
 use super::open::{Found, Recovery};
 use crate::disk::{DiskFile, OpenMode};
 use crate::error::{AppendError, IoContext, IoFailure, LogError, ReadError};
-use crate::header::BatchHeader;
 use crate::index::{self, Entry, OffsetEntry, TimeEntry};
 use crate::producer_state::{ProducerBatch, ProducerState};
-use crate::scan::{BatchScan, HeaderScan, Placed, Step, WholeStep};
+use crate::scan::{BatchScan, HeaderScan, Placed, Step, WholeStep, next_sound};
 use crate::segment::{FileKind, PendingIndex, Place, Tail};
 use crate::txn_index::AbortedTxn;
-
-/// Bytes looked through at once for what follows a damaged place.
-const SEARCH_WINDOW_BYTES: usize = 1 << 20;
 
 /// Where a log was cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +66,14 @@ impl PartitionLog {
     }
 
     /// After anything else: all from the recovery point on is checked.
-    pub(super) fn recover(&mut self, recovery_point: Offset, found: &Found, recovery: &mut Recovery) -> Result<(), LogError> {
+    /// Gives the segments that were read, each with the position from which on.
+    pub(super) fn recover(
+        &mut self,
+        recovery_point: Offset,
+        found: &Found,
+        recovery: &mut Recovery,
+    ) -> Result<Vec<(Offset, u32)>, LogError> {
+        let mut checked = Vec::new();
         // A segment that ends right at the recovery point was synced while it grew, perhaps without its indexes: they are sure to be
         // synced only once the durable end is beyond the base of the next.
         let first = self.segments.partition_point(|s| s.base < recovery_point).saturating_sub(1);
@@ -80,7 +83,7 @@ impl PartitionLog {
         }
         let mut at = first;
         loop {
-            let stop = self.recover_segment(at, recovery_point, found, recovery)?;
+            let stop = self.recover_segment(at, recovery_point, found, recovery, &mut checked)?;
             let end = self.tail.next_offset;
             if let Some(Stop { position, reason }) = stop {
                 self.refuse_to_cut_sound_data(at, position, end, recovery_point, &reason)?;
@@ -109,7 +112,7 @@ impl PartitionLog {
         self.rebuild_missing_indexes(first, found, recovery)?;
         let changed = recovery.torn.is_some() || recovery.segments_removed > 0;
         self.mark_recovered(first, recovery_point, changed);
-        Ok(())
+        Ok(checked)
     }
 
     /// Below the recovery point everything was synced, so what does not hold there is not torn but damaged. If sound batches
@@ -127,40 +130,17 @@ impl PartitionLog {
         }
         let path = FileKind::Log.path(&self.dir, self.segments[at].base);
         let later_segment = self.segments[at + 1..].iter().any(|s| s.size > 0 && s.base < recovery_point);
-        if !later_segment && !self.sound_batch_after(at, position, end, recovery_point)? {
-            return Ok(());
+        if !later_segment {
+            let size = self.segments[at].size;
+            let file = self.segments[at].file(self.place(), FileKind::Log)?;
+            let sound = next_sound(&*file, position + 1, size, size, &(end..Offset(i64::MAX)));
+            if sound.map_err(|e| self.read_failure(at, e))?.is_none_or(|found| found.header.base_offset >= recovery_point) {
+                return Ok(());
+            }
         }
         let reason =
             format!("at position {position}, offset {end}: {reason}; sound batches follow, which were synced (up to {recovery_point})");
         Err(LogError::BadFile { path, reason })
-    }
-
-    /// Whether, somewhere behind `position`, a batch begins that holds and has offsets in `end..recovery_point`. Looks at every
-    /// byte, as after a damaged length nothing says where the next batch is.
-    fn sound_batch_after(&self, at: usize, position: u32, end: Offset, recovery_point: Offset) -> Result<bool, LogError> {
-        let size = self.segments[at].size;
-        let file = self.segments[at].file(self.place(), FileKind::Log)?;
-        let mut window = vec![0; SEARCH_WINDOW_BYTES];
-        let mut from = position + 1;
-        while from < size {
-            let read = file.read_at(&mut window, u64::from(from)).map_err(|e| self.read_failure(at, e))?;
-            let headers = window[..read].windows(HEADER_LEN).enumerate();
-            for (skip, bytes) in headers {
-                let here = from + skip as u32;
-                let Some(header) = bytes.first_chunk().and_then(|b| BatchHeader::parse(b, u64::from(size.saturating_sub(here))).ok())
-                else {
-                    continue;
-                };
-                if header.base_offset < end || header.base_offset >= recovery_point {
-                    continue;
-                }
-                if let WholeStep::Batch(..) = BatchScan::new(&*file, here, size).next().map_err(|e| self.read_failure(at, e))? {
-                    return Ok(true);
-                }
-            }
-            from = from.saturating_add(read.saturating_sub(HEADER_LEN - 1).max(1) as u32);
-        }
-        Ok(false)
     }
 
     /// Goes through one segment, makes its indexes anew and leaves its end in `tail`.
@@ -170,6 +150,7 @@ impl PartitionLog {
         recovery_point: Offset,
         found: &Found,
         recovery: &mut Recovery,
+        checked: &mut Vec<(Offset, u32)>,
     ) -> Result<Option<Stop>, LogError> {
         let segment = &self.segments[at];
         let (base, size) = (segment.base, segment.size);
@@ -204,6 +185,7 @@ impl PartitionLog {
         }
         let from = self.position_reached(at, start, recovery_point)?;
         let stop = self.check_batches(at, from, recovery)?;
+        checked.push((base, from));
         self.close_indexes_of(at)?;
         Ok(stop)
     }
@@ -494,7 +476,9 @@ impl PartitionLog {
 pub(super) fn into_log_error(e: ReadError) -> LogError {
     match e {
         ReadError::Io(failure) => LogError::Io(failure),
-        ReadError::Damaged { path, position, reason } => LogError::BadFile { path, reason: format!("at position {position}: {reason}") },
+        ReadError::Damaged { path, position, reason, .. } => {
+            LogError::BadFile { path, reason: format!("at position {position}: {reason}") }
+        }
         ReadError::OffsetOutOfRange { start, end, asked } => LogError::OffsetOutOfRange { asked, start, end },
     }
 }

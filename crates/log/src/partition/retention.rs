@@ -124,6 +124,7 @@ impl PartitionLog {
             }
         }
         let segment = self.segments.remove(0);
+        self.forget_damages(|of| of == base);
         segment.close(&*self.disk);
         self.size_bytes = self.size_bytes.saturating_sub(u64::from(segment.size));
         self.sync.folder_changed();
@@ -246,6 +247,7 @@ impl PartitionLog {
         self.epochs = crate::epochs::EpochCache::default();
         self.producers = crate::producer_state::ProducerState::default();
         self.marks.lock().clear();
+        self.forget_damages(|_| true);
         self.sync.epochs_changed();
         self.sync.truncated(offset);
         Ok(())

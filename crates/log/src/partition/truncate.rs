@@ -34,6 +34,7 @@ impl PartitionLog {
         let cut = self.boundary_of(at, offset).map_err(into_log_error)?;
         let was_active = at + 1 == self.segments.len();
         self.marks.lock().clear();
+        self.forget_damages(|_| true);
         // The last first: a crash in between leaves a shorter log, not one with a gap.
         self.remove_segments_from(at + 1)?;
         let (base, dropped) = (self.segments[at].base, self.segments[at].size - cut.position);
@@ -44,6 +45,7 @@ impl PartitionLog {
         // begin where a new one ends would be taken for its successor.
         file.sync_data().doing("sync", &path)?;
         self.segments[at].size = cut.position;
+        self.segments[at].checked.cut(cut.position);
         self.segments[at].largest = std::sync::OnceLock::new();
         self.size_bytes = self.size_bytes.saturating_sub(u64::from(dropped));
 
