@@ -102,6 +102,7 @@ impl BrokerContext {
         partitions.load(&image, &published.config_with(&image))?;
         let unreported = published.publish(image, &partitions);
         partitions.start_maintenance(&published)?;
+        partitions.start_scrub()?;
         let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone(), unreported);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let context = BrokerContext {

@@ -7,7 +7,8 @@
 //!   `max_bytes`; the first that has data gives at least one batch, however large, so that a consumer never gets stuck (KIP-74).
 //! * Fewer than `min_bytes`: the request is parked until a high watermark moves, for at most `max_wait_ms`. Errors are told at once.
 //! * read_committed stops at the last stable offset (KIP-98). Leader epochs are checked (KIP-320), diverging ones told (KIP-595).
-//! * Records leave as file ranges, which the connection sends from the page cache.
+//! * Records leave as file ranges, which the connection sends from the page cache. Of what was not read since the broker was started, a
+//!   bounded part is held against its CRC first; a fetch that would need more gets less. Damaged batches are CORRUPT_MESSAGE.
 //!
 //! Known gaps: fetches of followers are refused with NOT_LEADER_OR_FOLLOWER until there is replication; a preferred read replica
 //! (KIP-392) is never named; the rack is ignored.
@@ -17,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_log::ReadError;
+use ottla_log::{CHECK_BYTES_MAX, ReadError};
 use ottla_model::{LeaderEpoch, Offset, PartitionId, TopicId, Uuid};
 use ottla_wire::message::fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
@@ -165,18 +166,25 @@ impl From<ReadError> for Outcome {
 impl InFlight {
     fn read(&self) -> Round {
         let mut round = Round { results: Vec::with_capacity(self.context.wanted.len()), bytes: 0, has_news: false };
+        // This runs on a network thread. What has to be checked first is checked here all the same, as the sending would have to read
+        // it too, but only so much of it for one request; the rest is given to the next one.
+        let mut check_left = CHECK_BYTES_MAX;
         for wanted in &self.context.wanted {
             let left = (self.bytes_max as usize).saturating_sub(round.bytes) as u32;
             let limit = left.min(u32::try_from(wanted.params.bytes_max).unwrap_or(0));
             let (partition, outcome) = match self.find(wanted) {
                 Ok(partition) => {
-                    let outcome = self.read_one(&partition, wanted, limit, round.bytes == 0);
+                    let outcome = self.read_one(&partition, wanted, limit, round.bytes == 0, check_left);
                     (Some(partition), outcome)
                 }
                 Err(why) => (None, why.into()),
             };
             match &outcome {
-                Outcome::Read(read) => round.bytes += read.bytes,
+                Outcome::Read(read) => {
+                    round.bytes += read.bytes;
+                    round.has_news |= read.is_cut_short;
+                    check_left = check_left.saturating_sub(read.checked_bytes);
+                }
                 Outcome::Diverging { .. } | Outcome::Failed { .. } => round.has_news = true,
             }
             round.results.push(Fetched { topic: wanted.topic.clone(), index: wanted.partition, partition, outcome });
@@ -197,7 +205,7 @@ impl InFlight {
         Ok(partition)
     }
 
-    fn read_one(&self, partition: &Partition, wanted: &Wanted, limit: u32, at_least_one: bool) -> Outcome {
+    fn read_one(&self, partition: &Partition, wanted: &Wanted, limit: u32, at_least_one: bool, check_bytes_max: u32) -> Outcome {
         let FetchParams { fetch_offset, last_fetched_epoch, .. } = wanted.params;
         if last_fetched_epoch.0 >= 0 {
             match divergence(partition, last_fetched_epoch, fetch_offset) {
@@ -211,7 +219,7 @@ impl InFlight {
                 Err(error) => return error.into(),
             }
         }
-        match partition.read(fetch_offset, self.isolation, limit, at_least_one) {
+        match partition.read_checking(fetch_offset, self.isolation, limit, at_least_one, check_bytes_max) {
             Ok(read) => Outcome::Read(read),
             Err(error) => {
                 partition.note_read_error(&error);

@@ -244,6 +244,54 @@ async fn nothing_above_the_high_watermark_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_batch_is_a_corrupt_message_and_its_neighbours_are_served() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("logs", 1, &[]).await;
+    write(&broker, "logs", 0, &[&["a"], &["b", "b"], &["c"]]).await;
+    let broker = broker.restart(true).await;
+    let folder = broker.partition("logs", 0).log_dir().path().join("logs-0");
+    let in_the_second = batch(&["a"]).len() + 70;
+    broker.disk.damage(&folder.join("00000000000000000000.log"), in_the_second, 1).unwrap();
+    // Again and again: the bytes are never seen.
+    for _ in 0..3 {
+        for (offset, expected) in [(0, Some((0, "a"))), (1, None), (2, None), (3, Some((3, "c")))] {
+            let request = FetchRequest { max_wait_ms: 60_000, ..request("logs", vec![partition(0, offset)]) };
+            let outcome = broker.call(12, &request).await;
+            let response: FetchResponse<'_> = outcome.decode(12);
+            let code = if expected.is_some() { ErrorCode::None } else { ErrorCode::CorruptMessage };
+            assert_eq!(ErrorCode::from_i16(one(&response).error_code), Some(code), "offset {offset}");
+            let found = if expected.is_some() { values(bytes(one(&response))) } else { Vec::new() };
+            assert_eq!(found, expected.map(|(at, value)| (at, value.to_owned())).into_iter().collect::<Vec<_>>());
+        }
+    }
+    assert_eq!(broker.context.partitions.damages_found(), 1, "told once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_checks_a_bounded_part_and_does_not_wait_for_more() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("logs", 3, &[]).await;
+    let value = "x".repeat(400_000);
+    for index in 0..3 {
+        write(&broker, "logs", index, &[&[&value], &[&value]]).await;
+    }
+    let broker = broker.restart(true).await;
+    let asked = FetchRequest {
+        max_wait_ms: 3_600_000,
+        min_bytes: 2_000_000,
+        max_bytes: 8 << 20,
+        ..request("logs", vec![partition(0, 0), partition(1, 0), partition(2, 0)])
+    };
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        let outcome = broker.call(11, &asked).await;
+        let response: FetchResponse<'_> = outcome.decode(11);
+        counts.push(response.responses[0].partitions.iter().map(|p| values(bytes(p)).len()).collect::<Vec<_>>());
+    }
+    assert_eq!(counts, [vec![2, 1, 0], vec![2, 2, 2]], "the rest with the next request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn divergence_is_told_from_the_epoch_last_fetched() {
     let broker = TestBroker::start().await;
     broker.create_topic("logs", 1, &[]).await;

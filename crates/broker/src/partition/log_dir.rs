@@ -29,6 +29,8 @@ pub struct LogDir {
     health: Arc<DirHealth>,
     /// Written since the recovery points were last written down.
     unrecorded_bytes: AtomicU64,
+    /// Damaged places found in its files since the start.
+    damages_found: AtomicU64,
     maintenance: Arc<maintenance::Shared>,
 }
 
@@ -61,6 +63,7 @@ impl LogDir {
             queue: SyncQueue::default(),
             health,
             unrecorded_bytes: AtomicU64::new(0),
+            damages_found: AtomicU64::new(0),
             maintenance,
         }
     }
@@ -77,6 +80,14 @@ impl LogDir {
     /// The recovery points are about to be written down.
     pub(super) fn recovery_points_taken(&self) {
         self.unrecorded_bytes.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn damage_found(&self) {
+        self.damages_found.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn damages_found(&self) -> u64 {
+        self.damages_found.load(Ordering::Relaxed)
     }
 
     /// Starts the threads that sync this directory's partitions.

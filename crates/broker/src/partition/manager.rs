@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::load::{DELETE_SUFFIX, FolderNames, FoundLogs, Taken, close_dirs};
 use super::log_dir::DirHealth;
 use super::maintenance::Maintenance;
+use super::scrub::Scrubber;
 use super::{Leadership, LogDir, Partition, Syncer, TopicSettings};
 
 /// A topic's partitions on this broker, by their index; `None` for those that are elsewhere.
@@ -92,6 +93,7 @@ pub struct PartitionManager {
     /// Partitions that should be here and are not to be had, though their directory works.
     broken: Mutex<HashSet<TopicPartition>>,
     pub(super) maintenance: Maintenance,
+    pub(super) scrubber: Scrubber,
     folder_names: FolderNames,
     syncers: Mutex<Vec<Syncer>>,
 }
@@ -114,6 +116,7 @@ impl PartitionManager {
             found: Mutex::default(),
             broken: Mutex::default(),
             maintenance,
+            scrubber: Scrubber::default(),
             folder_names,
             syncers: Mutex::new(syncers),
             clock,
@@ -333,6 +336,7 @@ impl PartitionManager {
 
     /// Syncs and closes everything, and notes in each directory that it was left in order. To be called once nobody appends any more.
     pub fn close(&self, broker_epoch: BrokerEpoch) {
+        self.scrubber.stop();
         self.maintenance.stop();
         for mut syncer in std::mem::take(&mut *self.syncers.lock()) {
             syncer.stop();

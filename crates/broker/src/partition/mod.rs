@@ -10,6 +10,7 @@ mod log_dir;
 mod maintenance;
 mod manager;
 mod replica;
+mod scrub;
 mod settings;
 mod syncer;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use load::{LogDirSpec, PartitionStartError};
 pub use log_dir::LogDir;
 pub use manager::{DirectoryChoice, PartitionManager, Topic, Topics};
 pub use replica::{AppendOptions, Isolation, Leadership, Partition, PartitionRead, Watermarks};
+pub use scrub::{SCRUB_BYTES_PER_SECOND_MAX, SCRUB_INTERVAL, SCRUB_START_DELAY};
 pub use settings::{TopicSettings, log_config};
 pub use syncer::{BACKGROUND_BYTES_MAX, BACKGROUND_DELAY, SYNC_THREADS_MAX};
 

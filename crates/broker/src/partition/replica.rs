@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering};
 
-use ottla_log::{AbortedTxn, AppendError, AppendOrigin, Appended, IoFailure, LogError, PartitionLog, ReadError, SyncTicket};
+use ottla_log::{
+    AbortedTxn, AppendError, AppendOrigin, Appended, CHECK_BYTES_MAX, IoFailure, LogError, PartitionLog, ReadError, SyncTicket,
+};
 use ottla_model::{Acks, LeaderEpoch, NodeId, Offset, TimestampMs, TopicId, TopicPartition};
 use ottla_wire::{ErrorCode, RecordFragment};
 use parking_lot::Mutex;
@@ -99,6 +101,10 @@ pub struct PartitionRead {
     pub log_start: Offset,
     /// Aborted transactions with records in here, which a read_committed consumer has to skip.
     pub aborted: Vec<AbortedTxn>,
+    /// Bytes that were held against their CRC for this.
+    pub checked_bytes: u32,
+    /// There is more to read at once, which has to be checked first: see [`Partition::read_checking`].
+    pub is_cut_short: bool,
 }
 
 /// What an append is for.
@@ -287,6 +293,18 @@ impl Partition {
 
     /// Reads for a consumer from `from` on. Below `bytes_max` in all, but for the first batch when `at_least_one`.
     pub fn read(&self, from: Offset, isolation: Isolation, bytes_max: u32, at_least_one: bool) -> Result<PartitionRead, ReadError> {
+        self.read_checking(from, isolation, bytes_max, at_least_one, CHECK_BYTES_MAX)
+    }
+
+    /// The same, for who reads many: of what was not checked since the broker was started, about `check_bytes_max` are.
+    pub fn read_checking(
+        &self,
+        from: Offset,
+        isolation: Isolation,
+        bytes_max: u32,
+        at_least_one: bool,
+        check_bytes_max: u32,
+    ) -> Result<PartitionRead, ReadError> {
         let Watermarks { log_start, high_watermark, log_end } = self.watermarks();
         let nothing = PartitionRead {
             records: Vec::new(),
@@ -295,6 +313,8 @@ impl Partition {
             last_stable_offset: high_watermark,
             log_start,
             aborted: Vec::new(),
+            checked_bytes: 0,
+            is_cut_short: false,
         };
         if from < log_start || from > log_end {
             return Err(ReadError::OffsetOutOfRange { start: log_start, end: log_end, asked: from });
@@ -315,12 +335,31 @@ impl Partition {
         if from >= upto || (bytes_max == 0 && !at_least_one) {
             return Ok(PartitionRead { last_stable_offset, ..nothing });
         }
-        let out = log.read(from, upto, bytes_max, at_least_one)?;
+        let out = match log.read_checking(from, upto, bytes_max, at_least_one, check_bytes_max) {
+            Ok(out) => out,
+            Err(error) => {
+                drop(log);
+                self.tell_damages();
+                return Err(error);
+            }
+        };
         let aborted = match isolation {
             Isolation::ReadCommitted => log.aborted_transactions(from, out.next_offset)?,
             Isolation::ReadUncommitted => Vec::new(),
         };
-        Ok(PartitionRead { records: out.fragments, bytes: out.bytes as usize, last_stable_offset, aborted, ..nothing })
+        drop(log);
+        if out.checked_bytes > 0 {
+            self.tell_damages();
+        }
+        Ok(PartitionRead {
+            records: out.fragments,
+            bytes: out.bytes as usize,
+            last_stable_offset,
+            aborted,
+            checked_bytes: out.checked_bytes,
+            is_cut_short: out.is_cut_short,
+            ..nothing
+        })
     }
 
     /// Where a leader epoch ends in this log.
@@ -332,7 +371,9 @@ impl Partition {
     pub fn note_read_error(&self, error: &ReadError) {
         match error {
             ReadError::OffsetOutOfRange { .. } => {}
-            ReadError::Damaged { .. } | ReadError::Io(_) => tracing::error!(partition = %self.topic_partition, "read failed: {error}"),
+            // A consumer asks for it again and again; the place was told when it was found.
+            ReadError::Damaged { .. } => tracing::debug!(partition = %self.topic_partition, "read failed: {error}"),
+            ReadError::Io(_) => tracing::error!(partition = %self.topic_partition, "read failed: {error}"),
         }
     }
 
