@@ -17,6 +17,8 @@ pub const CONSOLE_CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsu
 pub const PRODUCER_PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 /// kafka-dump-log
 pub const DUMP_LOG: &str = "org.apache.kafka.tools.DumpLogSegments";
+/// kafka-delete-records
+pub const DELETE_RECORDS: &str = "org.apache.kafka.tools.DeleteRecordsCommand";
 /// kafka-get-offsets
 pub const GET_OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 

@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use ottla_wire::message::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use ottla_wire::message::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+use ottla_wire::message::delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
 use ottla_wire::message::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
 use ottla_wire::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
 use ottla_wire::message::fetch::{FetchRequest, FetchResponse};
@@ -120,6 +121,8 @@ fn no_frame_makes_a_decoder_allocate_more_than_eight_times_its_size() {
                 ApiVersionsResponse<'_>,
                 CreateTopicsRequest<'_>,
                 CreateTopicsResponse<'_>,
+                DeleteRecordsRequest<'_>,
+                DeleteRecordsResponse<'_>,
                 DeleteTopicsRequest<'_>,
                 DeleteTopicsResponse<'_>,
                 DescribeConfigsRequest<'_>,

@@ -64,6 +64,7 @@ fn subjects() -> Vec<Subject> {
         api_versions::ApiVersionsRequest => api_versions::ApiVersionsResponse;
         create_partitions::CreatePartitionsRequest => create_partitions::CreatePartitionsResponse;
         create_topics::CreateTopicsRequest => create_topics::CreateTopicsResponse;
+        delete_records::DeleteRecordsRequest => delete_records::DeleteRecordsResponse;
         delete_topics::DeleteTopicsRequest => delete_topics::DeleteTopicsResponse;
         describe_cluster::DescribeClusterRequest => describe_cluster::DescribeClusterResponse;
         describe_configs::DescribeConfigsRequest => describe_configs::DescribeConfigsResponse;

@@ -2,6 +2,7 @@
 //! compile until somebody has decided what a client is told.
 
 use ottla_log::{AppendError, LogError, ReadError};
+use ottla_model::Offset;
 use ottla_wire::ErrorCode;
 
 use super::Leadership;
@@ -54,6 +55,38 @@ impl NotServing {
             NotServing::NotLeader { current } | NotServing::FencedLeaderEpoch { current } => Some(current),
             NotServing::UnknownPartition | NotServing::UnknownTopicId | NotServing::UnknownLeaderEpoch | NotServing::Offline => None,
         }
+    }
+}
+
+/// Why records are not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteRecordsError {
+    /// It is not, or no longer, served here.
+    #[error(transparent)]
+    NotServing(#[from] NotServing),
+    /// `cleanup.policy` has no `delete`: what a compacted topic has said last of a key is not to be lost.
+    #[error("the topic's cleanup.policy does not allow to delete records")]
+    PolicyForbids,
+    /// Only what consumers see can be deleted.
+    #[error("offset {asked} is not within 0 and the high watermark {high_watermark}")]
+    OutOfRange {
+        /// The offset of the request.
+        asked: Offset,
+        /// The largest it may be.
+        high_watermark: Offset,
+    },
+    /// The log fails.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// What is told to who wants records deleted.
+pub const fn delete_records_error_code(error: &DeleteRecordsError) -> ErrorCode {
+    match error {
+        DeleteRecordsError::NotServing(why) => why.error_code(),
+        DeleteRecordsError::PolicyForbids => ErrorCode::PolicyViolation,
+        DeleteRecordsError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        DeleteRecordsError::Log(error) => log_error_code(error),
     }
 }
 

@@ -4,7 +4,7 @@
 //! of this broker any more. Never removes a folder that nobody asked to have removed: what the metadata does not know is renamed to
 //! `-stray`, as Kafka does, and kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -194,6 +194,10 @@ impl PartitionManager {
                 None => self.put_aside(dir, &path, &name)?,
             }
         }
+        let here: HashSet<&TopicPartition> = jobs.iter().filter(|job| Arc::ptr_eq(&job.dir, dir)).map(|job| &job.name).collect();
+        if let Err(error) = dir.take_log_starts(log_starts, |partition| here.contains(partition)) {
+            dir.note_failure("forgetting the log starts of deleted partitions", &error);
+        }
         Ok(())
     }
 
@@ -339,17 +343,16 @@ fn close_dir(dir: &LogDir, broker_epoch: BrokerEpoch) -> Result<(), LogError> {
 
 /// Writes all three offset checkpoints of a directory.
 fn write_checkpoints(dir: &LogDir, partitions: &[Arc<Partition>]) -> Result<(), LogError> {
-    for kind in [Checkpoint::RecoveryPoints, Checkpoint::LogStarts, Checkpoint::HighWatermarks] {
+    for kind in [Checkpoint::RecoveryPoints, Checkpoint::HighWatermarks] {
         write_offsets(&**dir.disk(), &dir.path().join(kind.file()), &kind.of(partitions))?;
     }
-    Ok(())
+    dir.write_log_starts(partitions)
 }
 
-/// One of the files of offsets in a log directory.
+/// One of the files of offsets in a log directory that have an entry for each partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Checkpoint {
     RecoveryPoints,
-    LogStarts,
     HighWatermarks,
 }
 
@@ -357,7 +360,6 @@ impl Checkpoint {
     pub(super) fn file(self) -> &'static str {
         match self {
             Checkpoint::RecoveryPoints => RECOVERY_POINTS_FILE,
-            Checkpoint::LogStarts => LOG_START_OFFSETS_FILE,
             Checkpoint::HighWatermarks => HIGH_WATERMARKS_FILE,
         }
     }
@@ -365,15 +367,11 @@ impl Checkpoint {
     pub(super) fn of(self, partitions: &[Arc<Partition>]) -> OffsetCheckpoint {
         let entry = |partition: &Arc<Partition>| {
             let offset = match self {
-                Checkpoint::RecoveryPoints => Some(partition.with_log(|log| log.durable_end())),
-                // As in Kafka, only where DeleteRecords moved the start into a segment.
-                Checkpoint::LogStarts => {
-                    partition.with_log(|log| Some(log.log_start_offset()).filter(|start| *start > log.first_segment_base()))
-                }
-                Checkpoint::HighWatermarks => Some(partition.high_watermark()),
+                Checkpoint::RecoveryPoints => partition.with_log(|log| log.durable_end()),
+                Checkpoint::HighWatermarks => partition.high_watermark(),
             };
-            offset.map(|offset| (partition.topic_partition().clone(), offset))
+            (partition.topic_partition().clone(), offset)
         };
-        partitions.iter().filter_map(entry).collect()
+        partitions.iter().map(entry).collect()
     }
 }

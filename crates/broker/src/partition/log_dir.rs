@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use ottla_log::LogError;
 use ottla_log::disk::Disk;
 use ottla_model::{DirectoryId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::log_starts::LogStarts;
 use super::maintenance::{self, RECOVERY_BYTES_MAX};
 use super::syncer::SyncQueue;
 use super::{LogDirSpec, Partition, Syncer};
@@ -26,6 +28,7 @@ pub struct LogDir {
     /// Weak: the partition manager owns the partitions, and a partition knows its directory.
     partitions: Mutex<HashMap<TopicPartition, Weak<Partition>>>,
     pub(super) queue: SyncQueue,
+    pub(super) log_starts: LogStarts,
     health: Arc<DirHealth>,
     /// Written since the recovery points were last written down.
     unrecorded_bytes: AtomicU64,
@@ -61,6 +64,7 @@ impl LogDir {
             offline: AtomicBool::new(false),
             partitions: Mutex::default(),
             queue: SyncQueue::default(),
+            log_starts: LogStarts::default(),
             health,
             unrecorded_bytes: AtomicU64::new(0),
             damages_found: AtomicU64::new(0),
@@ -133,6 +137,15 @@ impl LogDir {
         self.queue.backlog.give_up();
         if self.health.online.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.health.all_failed.send_replace(Some(format!("all log directories have failed, {} last: {error}", self.path.display())));
+        }
+    }
+
+    /// Draws the consequence of a failure that no client waits for: a disk that is full may have room again, any other failed write says
+    /// that it cannot be trusted.
+    pub(super) fn note_failure(&self, doing: &str, error: &LogError) {
+        match error {
+            LogError::Io(error) if !error.is_disk_full() => self.fail(doing, error),
+            error => tracing::warn!(log_dir = %self.path.display(), "{doing} failed and will be tried again: {error}"),
         }
     }
 

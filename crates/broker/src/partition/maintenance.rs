@@ -195,7 +195,7 @@ impl PartitionManager {
                     dir.recovery_points_taken();
                     write_checkpoint(dir, Checkpoint::RecoveryPoints, &partitions, written)
                 }
-                Task::LogStarts => write_checkpoint(dir, Checkpoint::LogStarts, &partitions, written),
+                Task::LogStarts => dir.write_log_starts(&partitions),
                 Task::HighWatermarks => write_checkpoint(dir, Checkpoint::HighWatermarks, &partitions, written),
                 Task::Producers => {
                     self.each(&partitions, |partition| partition.change_log(|log| Ok(log.expire_producers(self.clock().now()))).map(|_| ()))
@@ -205,10 +205,7 @@ impl PartitionManager {
                 }
             };
             if let Err(error) = done {
-                match error {
-                    LogError::Io(error) if !error.is_disk_full() => dir.fail("maintenance", &error),
-                    error => tracing::warn!(log_dir = %dir.path().display(), "maintenance will be tried again: {error}"),
-                }
+                dir.note_failure("maintenance", &error);
             }
         }
     }

@@ -215,6 +215,7 @@ impl PartitionManager {
             if !wanted.has_replica(self.node) {
                 if let Some(gone) = place.take() {
                     self.delete(&gone);
+                    self.forget_log_starts(|partition| partition == gone.topic_partition());
                 }
                 continue;
             }
@@ -320,6 +321,16 @@ impl PartitionManager {
             }
         }
         self.broken.lock().retain(|broken| broken.topic != gone.name);
+        self.forget_log_starts(|partition| partition.topic == gone.name);
+    }
+
+    /// Before anything new can bear the name of what is gone.
+    fn forget_log_starts(&self, is_gone: impl Fn(&TopicPartition) -> bool) {
+        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
+            if let Err(error) = dir.forget_log_starts(&is_gone) {
+                dir.note_failure("forgetting the log starts of deleted partitions", &error);
+            }
+        }
     }
 
     /// Takes a partition out of service and its folder out of the way; the files go later.

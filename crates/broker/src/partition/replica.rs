@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::syncer::SyncMark;
-use super::{LogDir, NotServing, TopicSettings};
+use super::{DeleteRecordsError, LogDir, NotServing, TopicSettings};
 use crate::purgatory::{Wait, WaitEnd, WaitList};
 
 /// Which records a consumer may see (KIP-98).
@@ -420,6 +420,32 @@ impl Partition {
         self.log_start.store(log.log_start_offset().0, Ordering::Release);
         self.log_end.store(log.log_end_offset().0, Ordering::Release);
         out
+    }
+
+    /// Moves the log start up to `upto`, or to the high watermark, unless it is there already; gives where it is then. That is in memory
+    /// alone until [`keep_log_starts`](super::keep_log_starts). The caller has asked [`Partition::check_leader`].
+    pub fn delete_records(self: &Arc<Self>, upto: Option<Offset>) -> Result<Offset, DeleteRecordsError> {
+        let log_start = {
+            let mut log = self.log.lock();
+            if self.is_deleted() {
+                return Err(NotServing::UnknownPartition.into());
+            }
+            if !log.config().cleanup_delete {
+                return Err(DeleteRecordsError::PolicyForbids);
+            }
+            let high_watermark = self.watermarks().high_watermark;
+            let upto = upto.unwrap_or(high_watermark);
+            if upto < Offset::ZERO || upto > high_watermark {
+                return Err(DeleteRecordsError::OutOfRange { asked: upto, high_watermark });
+            }
+            log.advance_log_start(upto)?;
+            let log_start = log.log_start_offset();
+            self.log_start.store(log_start.0, Ordering::Release);
+            log_start
+        };
+        // The leader epochs below went along.
+        self.sync_in_background();
+        Ok(log_start)
     }
 
     /// The first offset that a read_committed consumer does not see.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use super::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
 use super::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+use super::delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
 use super::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
 use super::describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
 use super::describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
@@ -27,6 +28,7 @@ macro_rules! for_each_api {
         $check!(ApiVersionsRequest<'_>, ApiVersionsResponse<'_>);
         $check!(CreatePartitionsRequest<'_>, CreatePartitionsResponse<'_>);
         $check!(CreateTopicsRequest<'_>, CreateTopicsResponse<'_>);
+        $check!(DeleteRecordsRequest<'_>, DeleteRecordsResponse<'_>);
         $check!(DeleteTopicsRequest<'_>, DeleteTopicsResponse<'_>);
         $check!(DescribeClusterRequest, DescribeClusterResponse<'_>);
         $check!(DescribeConfigsRequest<'_>, DescribeConfigsResponse<'_>);
