@@ -272,6 +272,7 @@ fn the_scrub_finds_damage_that_nobody_has_read() {
 fn a_scrubbed_segment_may_go_meanwhile() {
     let ground = Ground::mem();
     let (all, end) = stopped(&ground, 40);
+    ground.flip(all[4].segment, all[4].position + 80, 1);
     let mut log = ground.open_clean(end);
     let mut step = log.begin_scrub(ScrubPlace::default(), 1 << 20).unwrap().unwrap();
     step.run().unwrap();
@@ -295,5 +296,9 @@ fn a_cut_takes_its_damage_along() {
     for _ in 0..40 {
         append(&mut log, &batch(3, 60));
     }
+    check_whole(&log);
+
+    // What is in its place now is not confused with it when the segment is looked at again.
+    assert!(log.distrust(bad.segment, 0));
     check_whole(&log);
 }
