@@ -12,6 +12,7 @@
 
 mod lz4;
 mod xerial;
+mod zstandard;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -206,12 +207,7 @@ pub fn decompress(codec: Compression, data: &[u8], cap_bytes: usize) -> Result<V
         Compression::Gzip => out.read_all(flate2::read::MultiGzDecoder::new(data), data.len())?,
         Compression::Snappy => xerial::decompress(data, &mut out)?,
         Compression::Lz4 => lz4::decompress(data, &mut out)?,
-        Compression::Zstd => {
-            // A frame may claim a window of up to 128 MiB (zstd's own limit, and Java's): the library reserves it, but
-            // touches no more of it than it unpacks.
-            let decoder = zstd::stream::read::Decoder::with_buffer(data).map_err(|e| DecompressError::malformed(codec, e))?;
-            out.read_all(decoder, data.len())?;
-        }
+        Compression::Zstd => zstandard::decompress(data, &mut out)?,
     }
     Ok(out.bytes)
 }
@@ -237,13 +233,19 @@ impl Output {
         self.cap_bytes.saturating_sub(self.bytes.len())
     }
 
-    /// Makes sure that `more` bytes fit, growing by doubling up to the cap and never beyond it.
+    /// Makes sure that `more` bytes fit. The output grows by doubling, and when it gets large by a reservation that
+    /// goes beyond the cap: pages that are not written to are not there. Allocators keep what is freed for the thread
+    /// that freed it, but a block of this size comes from the system and goes back to it.
     fn reserve(&mut self, more: usize) -> Result<(), DecompressError> {
+        /// The GNU allocator never keeps a block of more than 32 MiB.
+        const RESERVATION_BYTES: usize = 33 << 20;
+        const LARGE_BYTES: usize = 1 << 20;
         if more > self.room() {
             return Err(self.too_large());
         }
-        if self.bytes.capacity() - self.bytes.len() < more {
-            let grow = more.max(self.bytes.len()).min(self.room());
+        let len = self.bytes.len();
+        if self.bytes.capacity() - len < more {
+            let grow = if len + more > LARGE_BYTES { more.max(RESERVATION_BYTES) } else { more.max(len).min(self.room()) };
             self.bytes.reserve_exact(grow);
         }
         Ok(())

@@ -211,6 +211,35 @@ fn zstd_frames_may_follow_each_other() {
     assert_eq!(decompress(Compression::Zstd, &two, 100).unwrap(), b"one, two");
 }
 
+/// A frame that claims a window of `1 << window_log` bytes: `blocks` blocks, each 128 KiB of the same byte.
+fn zstd_frame(window_log: u8, blocks: usize) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3];
+    for block in 1..=blocks {
+        let header = (128 << 10) << 3 | 1 << 1 | u32::from(block == blocks);
+        frame.extend_from_slice(&header.to_le_bytes()[..3]);
+        frame.push(7);
+    }
+    frame
+}
+
+#[test]
+fn zstd_frames_are_read_whatever_window_they_claim() {
+    for window_log in [17, 20, 23, 24, 27, 31] {
+        let frame = zstd_frame(window_log, 8);
+        let two = [packed(Compression::Zstd, b"first"), frame.clone()].concat();
+        assert_eq!(decompress(Compression::Zstd, &frame, 1 << 20).unwrap(), vec![7; 1 << 20], "{window_log}");
+        assert_eq!(decompress(Compression::Zstd, &two, 2 << 20).unwrap(), [b"first".to_vec(), vec![7; 1 << 20]].concat());
+        for cap_bytes in [0, 100_000, (1 << 20) - 1] {
+            let too_large = Err(DecompressError::TooLarge { codec: Compression::Zstd, cap_bytes });
+            assert_eq!(decompress(Compression::Zstd, &frame, cap_bytes), too_large, "{window_log} {cap_bytes}");
+        }
+        let cut = decompress(Compression::Zstd, &frame[..frame.len() - 4], 1 << 20);
+        assert!(matches!(cut, Err(DecompressError::Malformed { .. })), "{window_log}: {:?}", cut.map(|c| c.len()));
+    }
+    let beyond_the_library = decompress(Compression::Zstd, &zstd_frame(40, 8), 1 << 20);
+    assert!(matches!(beyond_the_library, Err(DecompressError::Malformed { .. })));
+}
+
 #[test]
 fn codecs_have_kafkas_numbers_and_names() {
     for (codec, id) in Compression::ALL.into_iter().zip(0..) {
