@@ -1,9 +1,10 @@
 //! Offsets by timestamp (ListOffsets): through the time index to a batch, and in it to the record.
 
 use ottla_model::{LeaderEpoch, Offset, TimestampMs};
-use ottla_wire::batch::{BatchView, DecompressLimits};
+use ottla_wire::batch::{BatchError, BatchView, Record};
 
 use super::PartitionLog;
+use super::unpack::with_records;
 use crate::error::{IoFailure, ReadError};
 use crate::index::TimeEntry;
 use crate::scan::Placed;
@@ -124,20 +125,20 @@ impl PartitionLog {
     /// The first record of a batch that is late enough, and not below the log start.
     fn find_record(&self, at: usize, placed: &Placed, timestamp: TimestampMs) -> Result<Option<FoundOffset>, ReadError> {
         let bytes = self.read_batch(at, placed)?;
-        let bad = |e: ottla_wire::batch::BatchError| self.damaged(at, placed.position, e.to_string());
+        let bad = |e: BatchError| self.damaged(at, placed.position, e.to_string());
         let batch = BatchView::new(&bytes).map_err(bad)?;
         batch.check_crc().map_err(bad)?;
-        for record in &batch.records(&DecompressLimits::default()).map_err(bad)? {
-            let record = record.map_err(bad)?;
-            if record.timestamp >= timestamp.0 && record.offset >= self.log_start.0 {
-                return Ok(Some(FoundOffset {
-                    offset: Offset(record.offset),
-                    timestamp: TimestampMs(record.timestamp),
-                    leader_epoch: placed.header.leader_epoch,
-                }));
-            }
-        }
-        Ok(None)
+        let late_enough = |record: &Record<'_>| record.timestamp >= timestamp.0 && record.offset >= self.log_start.0;
+        let found = with_records(&batch, &self.config, |records| {
+            let mut records = records.iter();
+            let first = records.find(|record| record.as_ref().map_or(true, late_enough)).transpose()?;
+            Ok::<_, BatchError>(first.map(|record| FoundOffset {
+                offset: Offset(record.offset),
+                timestamp: TimestampMs(record.timestamp),
+                leader_epoch: placed.header.leader_epoch,
+            }))
+        });
+        found.map_err(bad)
     }
 
     /// A whole batch in memory: no more than the segment has, as its header was held against it.

@@ -25,6 +25,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod truncate;
+mod unpack;
 mod validate;
 
 use std::path::{Path, PathBuf};

@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 
 use ottla_model::TimestampMs;
-use ottla_wire::batch::{self, BatchView, DecompressLimits, HEADER_LEN, LOG_OVERHEAD, RecordsSummary, TimestampType, at, attributes};
+use ottla_wire::batch::{self, BatchView, HEADER_LEN, LOG_OVERHEAD, RecordsSummary, TimestampType, at, attributes};
 use ottla_wire::compress::{Compression, compress};
 
 use super::append::AppendOrigin;
+use super::unpack::with_records;
 use crate::config::{BatchValidation, LogConfig, TopicCompression};
 use crate::error::AppendError;
 
@@ -45,7 +46,7 @@ pub(super) fn prepare<'a>(
     let demands_records = config.batch_validation == BatchValidation::Full || (config.cleanup_compact && !batch.is_control());
     let summary = match batch.validate_records()? {
         Some(summary) => Some(summary),
-        None if demands_records => Some(batch.records(&DecompressLimits::default())?.validate()?),
+        None if demands_records => Some(with_records(&batch, config, |records| records.validate())?),
         None => None,
     };
     if config.cleanup_compact && !batch.is_control() && summary.is_some_and(|s| s.has_null_key) {
@@ -57,7 +58,7 @@ pub(super) fn prepare<'a>(
         && wanted != codec
         && !batch.is_control()
     {
-        bytes = Cow::Owned(repack(&batch, wanted, level)?);
+        bytes = Cow::Owned(repack(&batch, wanted, level, config)?);
     }
     let mut log_append_time = TimestampMs::NONE;
     match config.message_timestamp_type {
@@ -119,22 +120,22 @@ fn check_timestamps(batch: &BatchView<'_>, max_timestamp: i64, config: &LogConfi
     check(max_timestamp)?;
     // Only a bound in the past needs each record's own timestamp, and Kafka has none by default.
     if config.message_timestamp_before_max_ms != i64::MAX {
-        for record in &batch.records(&DecompressLimits::default())? {
-            check(record?.timestamp)?;
-        }
+        with_records(batch, config, |records| records.iter().try_for_each(|record| check(record?.timestamp)))?;
     }
     Ok(())
 }
 
 /// The same records in another codec (`compression.type` of the topic).
-fn repack(batch: &BatchView<'_>, codec: Compression, level: Option<i32>) -> Result<Vec<u8>, AppendError> {
-    let records = batch.records(&DecompressLimits::default())?;
-    let mut out = Vec::with_capacity(HEADER_LEN + records.unpacked_bytes().len());
-    out.extend_from_slice(&batch.bytes()[..HEADER_LEN]);
-    match codec {
-        Compression::None => out.extend_from_slice(records.unpacked_bytes()),
-        codec => compress(codec, level, records.unpacked_bytes(), &mut out).map_err(|e| invalid(e.to_string()))?,
-    }
+fn repack(batch: &BatchView<'_>, codec: Compression, level: Option<i32>, config: &LogConfig) -> Result<Vec<u8>, AppendError> {
+    let mut out = with_records(batch, config, |records| {
+        let mut out = Vec::with_capacity(HEADER_LEN + batch.records_bytes().len());
+        out.extend_from_slice(&batch.bytes()[..HEADER_LEN]);
+        match codec {
+            Compression::None => out.extend_from_slice(records.unpacked_bytes()),
+            codec => compress(codec, level, records.unpacked_bytes(), &mut out).map_err(|e| invalid(e.to_string()))?,
+        }
+        Ok::<_, AppendError>(out)
+    })?;
     let length = i32::try_from(out.len() - LOG_OVERHEAD).map_err(|_| invalid("too large when repacked"))?;
     let bits = (batch.attributes() & !attributes::COMPRESSION_MASK) | i16::from(codec.id());
     out[at::BATCH_LENGTH..at::BATCH_LENGTH + 4].copy_from_slice(&length.to_be_bytes());
