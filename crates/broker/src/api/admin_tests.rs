@@ -213,6 +213,17 @@ fn describe<'a>(resource_type: i8, name: &'a str) -> DescribeConfigsRequest<'a> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_again_in_the_same_words_is_described_once() {
+    let broker = TestBroker::start().await;
+    let ask = |keys: Option<Vec<&'static str>>| DescribeConfigsResource { configuration_keys: keys, ..describe(4, "1").resources[0].clone() };
+    let resources = vec![ask(None), ask(Some(vec!["log.dirs"])), ask(None), ask(Some(vec!["log.dirs"])), ask(None)];
+    let outcome = broker.call(4, &DescribeConfigsRequest { resources, ..Default::default() }).await;
+    let response: DescribeConfigsResponse<'_> = outcome.decode(4);
+    let counts: Vec<bool> = response.results.iter().map(|result| result.configs.len() == 1).collect();
+    assert_eq!(counts, [false, true], "all, then the one that was named");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn configs_are_described_with_their_sources() {
     let broker = TestBroker::with(&[("log.retention.hours", "5")]).await;
     broker.create_topic("logs", 1, &[("segment.bytes", "2000000")]).await;

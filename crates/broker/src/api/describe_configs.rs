@@ -4,11 +4,13 @@
 //!
 //! * TOPIC: every topic config with its effective value. BROKER: every config of this broker by its id; with an empty name, the dynamic
 //!   defaults of all brokers. Another broker's id: INVALID_REQUEST, as in Kafka (clients send it to that broker).
+//! * What is asked for again in the same words is answered once.
 //! * Synonyms and documentation where asked for (KIP-226, KIP-569).
 //!
 //! Known gaps: BROKER_LOGGER, CLIENT_METRICS and GROUP resources are refused with INVALID_REQUEST.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -39,7 +41,10 @@ impl ApiHandler for DescribeConfigs {
     const VERSIONS: RangeInclusive<i16> = 0..=4;
 
     fn handle(broker: &Arc<BrokerContext>, _cx: &RequestContext<'_>, request: DescribeConfigsRequest<'_>, reply: Reply<'_>) -> Answer {
-        let results = request.resources.iter().map(|resource| match entries(broker, resource) {
+        // Each answer is some hundred times its question: asked for the same over and over, a node would give itself away.
+        let mut seen = HashSet::new();
+        let asked = request.resources.iter().filter(|&r| seen.insert((r.resource_type, r.resource_name, &r.configuration_keys)));
+        let results = asked.map(|resource| match entries(broker, resource) {
             Ok(entries) => {
                 let is_asked = |entry: &ConfigEntry| match &resource.configuration_keys {
                     // An empty list asks for all too: older Java clients send it so.

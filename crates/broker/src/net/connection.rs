@@ -101,6 +101,8 @@ pub struct Connection {
     held: Held,
     output: Output,
     slots: VecDeque<Slot>,
+    /// Bytes of the framed answers among the slots.
+    framed_bytes: usize,
     /// The last of the slots asked that no further request is handled before it.
     held_back: bool,
     input_ended: bool,
@@ -117,6 +119,7 @@ impl Connection {
             held: Held::default(),
             output: Output::default(),
             slots: VecDeque::new(),
+            framed_bytes: 0,
             held_back: false,
             input_ended: false,
         }
@@ -176,7 +179,7 @@ impl Connection {
     }
 
     fn may_handle(&self) -> bool {
-        !self.held_back && self.slots.len() < WAITING_MAX && self.output.len() < OUTPUT_BYTES_MAX
+        !self.held_back && self.slots.len() < WAITING_MAX && self.output.len() + self.framed_bytes < OUTPUT_BYTES_MAX
     }
 
     fn has_whole_frame(&self) -> Result<bool, End> {
@@ -200,7 +203,10 @@ impl Connection {
                 }
             };
             // An answer behind others that wait keeps its place; what is due no answer takes none.
-            self.slots.extend(framed.filter(|f| !f.is_empty()).map(Slot::Framed));
+            if let Some(framed) = framed.filter(|f| !f.is_empty()) {
+                self.framed_bytes += framed.len();
+                self.slots.push_back(Slot::Framed(framed));
+            }
             self.slots.extend(waiting.map(Slot::Waiting));
             self.input.consume(length);
         }
@@ -211,6 +217,7 @@ impl Connection {
     fn move_framed(&mut self) {
         while let Some(Slot::Framed(_)) = self.slots.front() {
             if let Some(Slot::Framed(framed)) = self.slots.pop_front() {
+                self.framed_bytes -= framed.len();
                 self.output.append(framed);
             }
         }
