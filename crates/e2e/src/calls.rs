@@ -175,7 +175,8 @@ pub fn batch(values: &[&[u8]]) -> Vec<u8> {
     builder.build().expect("a batch can be built")
 }
 
-fn produce_request<'a>(topic: &'a str, partition: i32, batches: &'a [u8], acks: i16) -> ProduceRequest<'a> {
+/// Produce of whole batches to one partition.
+pub fn produce_request<'a>(topic: &'a str, partition: i32, batches: &'a [u8], acks: i16) -> ProduceRequest<'a> {
     let partition_data = vec![PartitionProduceData { index: partition, records: Some(batches) }];
     let topic_data = vec![TopicProduceData { name: topic, partition_data, ..Default::default() }];
     ProduceRequest { acks, timeout_ms: REQUEST_TIMEOUT_MS, topic_data, ..Default::default() }

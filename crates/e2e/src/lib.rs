@@ -5,6 +5,7 @@
 //! It is a library for this crate's tests and ships in nothing, so it panics where a test should fail.
 
 pub mod calls;
+pub mod hostile;
 pub mod java;
 pub mod namespace;
 pub mod node;

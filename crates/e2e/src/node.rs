@@ -200,8 +200,24 @@ impl Node {
 
     /// Memory that it holds now, in bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// The most memory that it has held at any moment since its start, in bytes.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    /// How many sockets it has open.
+    pub fn open_sockets(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.process_id())).expect("the node runs");
+        let target = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_link(entry.ok()?.path()).ok();
+        open.filter_map(target).filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    fn memory_bytes(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id())).expect("the node runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says what a process holds");
+        let line = status.lines().find(|line| line.starts_with(what)).expect("Linux says what a process holds");
         let kib: u64 = line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number of kB");
         kib * 1024
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::DEADLINE;
 
@@ -30,6 +31,25 @@ impl Connection {
         frame.extend_from_slice(&i32::try_from(body.len()).expect("a frame fits its length").to_be_bytes());
         frame.extend_from_slice(body);
         self.send(&frame);
+    }
+
+    /// Sends these bytes over and over until the peer takes none for as long as `stalled`, or closes, or has taken
+    /// `bytes_max`; gives how many it took.
+    pub fn send_while_taken(&mut self, bytes: &[u8], stalled: Duration, bytes_max: usize) -> usize {
+        let mut sent = 0;
+        self.stream.set_write_timeout(Some(stalled)).expect("a timeout can be set");
+        while sent < bytes_max
+            && let Ok(taken) = self.stream.write(&bytes[sent % bytes.len()..])
+        {
+            sent += taken;
+        }
+        self.stream.set_write_timeout(Some(DEADLINE)).expect("a timeout can be set");
+        sent
+    }
+
+    /// The same connection once more, to read on one thread what another asks for.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Connection { stream: self.stream.try_clone()? })
     }
 
     /// Says that nothing more will come from here.
