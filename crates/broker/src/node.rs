@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_cluster::controller::{Command, ControllerError, RegisterBroker};
+use ottla_cluster::controller::{Command, RegisterBroker};
 use ottla_cluster::features;
 use ottla_cluster::metadata::{BrokerEndpoint, SupportedLevels};
 use ottla_log::{Disk, RealDisk};
@@ -195,14 +195,8 @@ async fn register(context: &Arc<BrokerContext>, storage: &Storage, bound: &[Boun
         log_dirs: storage.log_dirs.iter().map(|dir| dir.id).collect(),
         ready: true,
     });
-    match context.command(command, Instant::now() + REGISTRATION).await {
-        Ok(_) => Ok(()),
-        // What the controller failed of says more than that it stopped.
-        Err(CommandFailure::Refused(ControllerError::Stopped { reason })) => {
-            Err(CommandFailure::Refused(ControllerError::Stopped { reason }).into())
-        }
-        Err(failure) => Err(failure.into()),
-    }
+    context.command(command, Instant::now() + REGISTRATION).await?;
+    Ok(())
 }
 
 fn supported_features() -> BTreeMap<String, SupportedLevels> {

@@ -111,7 +111,6 @@ impl Storage {
         }
         let metadata_dir = specs.iter().find(|spec| spec.path == config.metadata_log_dir).cloned();
         let metadata_dir = metadata_dir.unwrap_or_else(|| specs[0].clone());
-        specs.truncate(config.log_dirs.len().min(seen.len()));
         specs.retain(|spec| config.log_dirs.contains(&spec.path));
         Ok(Storage { cluster_id, log_dirs: specs, metadata_dir, is_empty, _locks: locks })
     }

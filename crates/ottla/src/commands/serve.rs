@@ -12,6 +12,8 @@ use tracing_subscriber::EnvFilter;
 use crate::args::name_value;
 use crate::error::CliError;
 
+/// The port that the other commands look for a node on.
+const DEFAULT_PORT: &str = ":9092";
 /// Threads that serve connections, at least: one busy connection shall not hold up the rest.
 const WORKERS_MIN: usize = 2;
 
@@ -136,7 +138,11 @@ fn greeting(node_id: &str, listeners: &[(String, String)], log_dirs: &[PathBuf],
     let data = log_dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
     let mut text = format!("Ottla {} is ready: node {node_id} on {listening}, data in {data}.", env!("CARGO_PKG_VERSION"));
     if config_file.is_none() {
-        text.push_str("\nTry, in another terminal:\n  echo hello | ottla produce logs\n  ottla consume logs");
+        let server = match listeners.first() {
+            Some((_, address)) if !address.ends_with(DEFAULT_PORT) => format!(" --bootstrap-server {address}"),
+            _ => String::new(),
+        };
+        text.push_str(&format!("\nTry, in another terminal:\n  echo hello | ottla produce logs{server}\n  ottla consume logs{server}"));
     }
     text
 }
@@ -171,6 +177,9 @@ mod tests {
         let text = greeting("1", &listeners, &[PathBuf::from("./ottla-data")], None);
         assert!(text.contains("node 1 on 127.0.0.1:9092 (PLAINTEXT), data in ./ottla-data."), "{text}");
         assert!(text.contains("ottla produce logs"), "{text}");
+        let elsewhere = [("PLAINTEXT".to_owned(), "127.0.0.1:19092".to_owned())];
+        let text = greeting("1", &elsewhere, &[PathBuf::from("./ottla-data")], None);
+        assert!(text.ends_with("ottla consume logs --bootstrap-server 127.0.0.1:19092"), "what it says to type reaches it: {text}");
         let configured = greeting("1", &listeners, &[PathBuf::from("/data")], Some(Path::new("server.properties")));
         assert!(!configured.contains("Try"), "whoever has a file knows the way: {configured}");
     }
