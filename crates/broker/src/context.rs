@@ -12,6 +12,7 @@ use ottla_model::{Clock, NodeId, PartitionId, TimestampMs, TopicId};
 use ottla_wire::ErrorCode;
 use tokio::time::Instant;
 
+use crate::cold_reads::ColdReads;
 use crate::controller::ControllerHandle;
 use crate::controller::error_code as controller_error_code;
 use crate::fetch_session::FetchSessions;
@@ -45,6 +46,8 @@ pub struct BrokerContext {
     pub fetch_sessions: FetchSessions,
     /// Ids for idempotent producers.
     pub producer_ids: ProducerIds,
+    /// The threads that read what is not in the page cache.
+    pub cold_reads: ColdReads,
     published: Arc<Published>,
     clock: Arc<dyn Clock>,
 }
@@ -111,6 +114,7 @@ impl BrokerContext {
             purgatory: Arc::default(),
             fetch_sessions: FetchSessions::new(slots, session_id_seed),
             producer_ids: ProducerIds::default(),
+            cold_reads: ColdReads::default(),
             published,
             clock,
             config,

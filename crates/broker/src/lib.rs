@@ -4,6 +4,7 @@
 //! `ottla-cluster`.
 
 pub mod api;
+mod cold_reads;
 pub mod context;
 pub mod controller;
 pub mod fetch_session;

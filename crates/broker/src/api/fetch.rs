@@ -8,12 +8,14 @@
 //! * Fewer than `min_bytes`: the request is parked until a high watermark moves, for at most `max_wait_ms`. Errors are told at once.
 //! * read_committed stops at the last stable offset (KIP-98). Leader epochs are checked (KIP-320), diverging ones told (KIP-595).
 //! * Records leave as file ranges, which the connection sends from the page cache. Of what was not read since the broker was started, a
-//!   bounded part is held against its CRC first; a fetch that would need more gets less. Damaged batches are CORRUPT_MESSAGE.
+//!   bounded part is held against its CRC first, on a thread that may wait for the disk; a fetch that would need more gets less. Damaged
+//!   batches are CORRUPT_MESSAGE.
 //!
 //! Known gaps: fetches of followers are refused with NOT_LEADER_OR_FOLLOWER until there is replication; a preferred read replica
 //! (KIP-392) is never named; the rack is ignored.
 
 use std::borrow::Cow;
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,7 @@ use ottla_wire::message::fetch::{
 use ottla_wire::{ErrorCode, Records};
 use tokio::time::Instant;
 
-use super::{Answer, ApiHandler, Frame, LaterReply, Reply, RequestContext};
+use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext};
 use crate::context::BrokerContext;
 use crate::fetch_session::{FetchContext, FetchParams, Seen, SessionError, SessionRequest, TopicKey, Wanted};
 use crate::partition::{Isolation, NotServing, Partition, PartitionRead, read_error_code};
@@ -35,6 +37,9 @@ use crate::purgatory::{Admission, Wait, WaitEnd};
 
 /// See the module.
 pub struct Fetch;
+
+/// What a read on a network thread checks of what was never checked: that would have to come from the disk.
+const NOTHING_CHECKED: u32 = 0;
 
 /// First version whose answer can say who leads instead.
 const LEADER_HINT_SINCE: i16 = 12;
@@ -74,15 +79,18 @@ impl ApiHandler for Fetch {
             listener: if version >= ENDPOINTS_SINCE { cx.listener.name.as_str().into() } else { Box::default() },
             context,
         };
-        let round = fetch.read();
+        let round = fetch.read(NOTHING_CHECKED);
         let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
+        let deadline = Instant::now() + Duration::from_millis(wait_ms);
+        if round.must_check {
+            return reply.later(|later| check_first(fetch, deadline, later));
+        }
         if wait_ms == 0 || fetch.is_done(&round) {
             return reply.send(&fetch.finish(round).as_message());
         }
         let Some(admission) = broker.purgatory.admit(fetch.context.wanted.len()) else {
             return reply.send(&fetch.finish(round).as_message());
         };
-        let deadline = Instant::now() + Duration::from_millis(wait_ms);
         reply.later(|later| park(fetch, round, admission, deadline, later))
     }
 }
@@ -134,6 +142,8 @@ struct Round {
     bytes: usize,
     /// Something that the client must hear of at once.
     has_news: bool,
+    /// Less was read than could be: the rest has to be checked first, which is not for a network thread.
+    must_check: bool,
 }
 
 /// What one partition gave.
@@ -164,11 +174,11 @@ impl From<ReadError> for Outcome {
 }
 
 impl InFlight {
-    fn read(&self) -> Round {
-        let mut round = Round { results: Vec::with_capacity(self.context.wanted.len()), bytes: 0, has_news: false };
-        // This runs on a network thread. What has to be checked first is checked here all the same, as the sending would have to read
-        // it too, but only so much of it for one request; the rest is given to the next one.
-        let mut check_left = CHECK_BYTES_MAX;
+    /// Reads all that is wanted. Of what has to be checked first, about `check_bytes_max` are; the rest is given to the next request.
+    fn read(&self, check_bytes_max: u32) -> Round {
+        let results = Vec::with_capacity(self.context.wanted.len());
+        let mut round = Round { results, bytes: 0, has_news: false, must_check: false };
+        let mut check_left = check_bytes_max;
         for wanted in &self.context.wanted {
             let left = (self.bytes_max as usize).saturating_sub(round.bytes) as u32;
             let limit = left.min(u32::try_from(wanted.params.bytes_max).unwrap_or(0));
@@ -183,6 +193,7 @@ impl InFlight {
                 Outcome::Read(read) => {
                     round.bytes += read.bytes;
                     round.has_news |= read.is_cut_short;
+                    round.must_check |= read.is_cut_short && check_bytes_max == NOTHING_CHECKED;
                     check_left = check_left.saturating_sub(read.checked_bytes);
                 }
                 Outcome::Diverging { .. } | Outcome::Failed { .. } => round.has_news = true,
@@ -190,6 +201,16 @@ impl InFlight {
             round.results.push(Fetched { topic: wanted.topic.clone(), index: wanted.partition, partition, outcome });
         }
         round
+    }
+
+    /// The same, checked on a thread that may wait for the disk.
+    async fn read_checked(self) -> io::Result<(InFlight, Round)> {
+        let broker = Arc::clone(&self.broker);
+        let read = move || {
+            let round = self.read(CHECK_BYTES_MAX);
+            (self, round)
+        };
+        broker.cold_reads.run(read).await
     }
 
     fn find(&self, wanted: &Wanted) -> Result<Arc<Partition>, NotServing> {
@@ -262,8 +283,28 @@ fn divergence(partition: &Partition, last_fetched: LeaderEpoch, fetch_offset: Of
     Ok((epoch < last_fetched || end < fetch_offset).then_some((epoch, end)))
 }
 
+/// Reads what was never checked since the broker was started, which may have to come from the disk.
+async fn check_first(fetch: InFlight, deadline: Instant, later: LaterReply) -> Frame {
+    let (fetch, round) = match fetch.read_checked().await {
+        Ok(read) => read,
+        Err(error) => return lost(&error),
+    };
+    if fetch.is_done(&round) || Instant::now() >= deadline {
+        return later.encode(&fetch.finish(round).as_message());
+    }
+    match fetch.broker.purgatory.admit(fetch.context.wanted.len()) {
+        Some(admission) => park(fetch, round, admission, deadline, later).await,
+        None => later.encode(&fetch.finish(round).as_message()),
+    }
+}
+
+/// The thread that read has ended badly, which is a defect: the client tries again on a new connection.
+fn lost(error: &io::Error) -> Frame {
+    Frame::close(CloseReason::Lost(error.to_string()))
+}
+
 /// Waits until there is enough, something else to tell, or no time left.
-async fn park(fetch: InFlight, mut round: Round, admission: Admission, deadline: Instant, later: LaterReply) -> Frame {
+async fn park(mut fetch: InFlight, mut round: Round, admission: Admission, deadline: Instant, later: LaterReply) -> Frame {
     let mut wait = Wait::with_capacity(fetch.context.wanted.len());
     loop {
         let mut moved = false;
@@ -277,7 +318,13 @@ async fn park(fetch: InFlight, mut round: Round, admission: Admission, deadline:
         let end = if moved { WaitEnd::Woken } else { wait.until(deadline).await };
         wait.reset();
         // Also at the deadline: what came since goes along, little as it is.
-        round = fetch.read();
+        round = fetch.read(NOTHING_CHECKED);
+        if round.must_check {
+            (fetch, round) = match fetch.read_checked().await {
+                Ok(read) => read,
+                Err(error) => return lost(&error),
+            };
+        }
         if end == WaitEnd::DeadlinePassed || fetch.is_done(&round) {
             break;
         }

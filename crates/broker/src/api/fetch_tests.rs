@@ -325,3 +325,22 @@ async fn damaged_bodies_close_the_connection() {
     let outcome = broker.call_bytes(ApiKey::Fetch, 99, None, &body).await;
     assert!(matches!(outcome, Outcome::Closed(super::super::CloseReason::UnsupportedVersion { .. })));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_checked_is_not_read_on_the_thread_that_asks() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("logs", 1, &[]).await;
+    write(&broker, "logs", 0, &[&["a"], &["b"]]).await;
+    let broker = broker.restart(true).await;
+    let asked = encoded(&request("logs", vec![partition(0, 0)]), 11);
+    let begin = || broker.begin(ApiKey::Fetch, 11, None, &asked);
+    for round in 0..2 {
+        let calls = broker.disk.calls();
+        let (answer, out) = begin();
+        // Checked once, it is given as what was just written is.
+        assert_eq!(matches!(answer, Answer::Later(_)), round == 0, "round {round}");
+        assert!(round > 0 || broker.disk.calls() <= calls + 1, "an index at most was looked at");
+        let outcome = end(answer, out).await;
+        assert_eq!(values(bytes(one(&outcome.decode(11)))), [(0, "a".to_owned()), (1, "b".to_owned())]);
+    }
+}

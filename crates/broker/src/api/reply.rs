@@ -44,6 +44,9 @@ pub enum CloseReason {
     /// A produce with acks=0 failed: closing is the only way to tell the client (as in Kafka).
     #[error("a produce request with acks=0 failed: {0}")]
     UnacknowledgedProduceFailed(String),
+    /// What was working on the answer has ended badly: a fault of ours.
+    #[error("the answer was lost: {0}")]
+    Lost(String),
     /// The answer could not be written in the request's version: a fault of ours.
     #[error("the answer to {api:?} version {version} cannot be encoded: {error}")]
     Unencodable {

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use ottla_wire::frame::FrameError;
-use ottla_wire::{Reader, RequestHeader, Writer};
+use ottla_wire::{FileRange, Reader, RequestHeader, Writer};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::budget::Held;
 use super::input::Input;
-use super::output::Output;
+use super::output::{Flushed, Output};
 use super::table::Registered;
 use super::{Connections, RequestMemory};
 use crate::api::{self, Answer, CloseReason, Frame, ListenerInfo, Pending, Reply, RequestContext};
@@ -57,6 +57,9 @@ pub enum End {
     /// The socket failed.
     #[error("{0}")]
     Socket(#[from] io::Error),
+    /// What was to be sent could not be read from the disk.
+    #[error("a log file could not be read: {0}")]
+    Disk(io::Error),
     /// What came is no frame.
     #[error("{0}")]
     Frame(#[from] FrameError),
@@ -72,9 +75,9 @@ pub enum End {
 }
 
 impl End {
-    /// Whether the client did something that whoever runs this broker should hear of.
+    /// Whether something happened that whoever runs this broker should hear of.
     pub fn is_fault(&self) -> bool {
-        matches!(self, End::Frame(_) | End::Request(_) | End::Stalled { .. })
+        matches!(self, End::Disk(_) | End::Frame(_) | End::Request(_) | End::Stalled { .. })
     }
 }
 
@@ -84,9 +87,13 @@ enum Slot {
     Waiting(Pending),
 }
 
+/// A piece of a file on its way from the disk into the page cache.
+type BringingIn = Pin<Box<dyn Future<Output = io::Result<FileRange>> + Send>>;
+
 enum Event {
     Received(usize),
     Answered(Frame),
+    BroughtIn(FileRange),
     Writable,
     TimedOut,
 }
@@ -100,6 +107,8 @@ pub struct Connection {
     input: Input,
     held: Held,
     output: Output,
+    /// What the output waits for, if it is not the socket.
+    bringing_in: Option<BringingIn>,
     slots: VecDeque<Slot>,
     /// Bytes of the framed answers among the slots.
     framed_bytes: usize,
@@ -118,6 +127,7 @@ impl Connection {
             input: Input::default(),
             held: Held::default(),
             output: Output::default(),
+            bringing_in: None,
             slots: VecDeque::new(),
             framed_bytes: 0,
             held_back: false,
@@ -143,7 +153,7 @@ impl Connection {
         loop {
             self.handle_frames()?;
             self.move_framed();
-            let sent = self.output.flush(&self.stream)?;
+            let sent = self.flush()?;
             if sent && self.may_handle() && self.has_whole_frame()? {
                 continue;
             }
@@ -165,6 +175,11 @@ impl Connection {
                     active = Instant::now();
                 }
                 Event::Writable => active = Instant::now(),
+                Event::BroughtIn(piece) => {
+                    self.bringing_in = None;
+                    self.output.brought_in(&piece);
+                    active = Instant::now();
+                }
                 Event::TimedOut if self.input_ended => return Ok(()),
                 Event::TimedOut => {
                     // Moved on only here: a timer reset on every request would cost more than it tells.
@@ -174,6 +189,22 @@ impl Connection {
                     }
                     timer.as_mut().reset(until.max(Instant::now() + Duration::from_millis(100)));
                 }
+            }
+        }
+    }
+
+    /// Gives the socket as much as it takes; true when it took all.
+    fn flush(&mut self) -> io::Result<bool> {
+        if self.bringing_in.is_some() {
+            return Ok(false);
+        }
+        match self.output.flush(&self.stream)? {
+            Flushed::All => Ok(true),
+            Flushed::Full => Ok(false),
+            Flushed::Cold(piece) => {
+                let broker = Arc::clone(&self.shared.broker);
+                self.bringing_in = Some(Box::pin(async move { broker.cold_reads.bring_in(piece.clone()).await.map(|()| piece) }));
+                Ok(false)
             }
         }
     }
@@ -245,7 +276,11 @@ impl Connection {
         {
             return Poll::Ready(Ok(Event::Answered(frame)));
         }
-        if !self.output.is_empty()
+        if let Some(bringing_in) = &mut self.bringing_in {
+            if let Poll::Ready(piece) = bringing_in.as_mut().poll(cx) {
+                return Poll::Ready(piece.map(Event::BroughtIn).map_err(End::Disk));
+            }
+        } else if !self.output.is_empty()
             && let Poll::Ready(ready) = self.stream.poll_write_ready(cx)
         {
             ready?;

@@ -125,10 +125,23 @@ impl PartitionLog {
             ReadOut { fragments: Vec::new(), bytes: 0, first_offset: from, next_offset: from, checked_bytes: 0, is_cut_short: false };
         let Some(mut at) = self.segment_of(from).filter(|_| from < upto) else { return Ok(out) };
         let mut checking = Checking { bytes: 0, bytes_max: check_bytes_max };
+        let may_check = check_bytes_max > 0;
+        // Finding the place alone would take a look at what was never checked.
+        if !may_check
+            && !self.segments[at].checked.is_sound_from(0)
+            && !self.segments[at].checked.is_sound_from(self.indexed_before(at, from)?)
+        {
+            out.is_cut_short = true;
+            return Ok(out);
+        }
         let mut here = self.boundary_of(at, from)?;
         out.first_offset = here.offset.min(from);
         loop {
             let trusted = self.segments[at].checked.is_sound_from(here.position);
+            if !may_check && !trusted {
+                out.is_cut_short = out.bytes < max_bytes;
+                return Ok(out);
+            }
             let stop = match self.boundary_of(at, upto.min(self.end_of(at))) {
                 // What lies before a damaged place can be read.
                 Err(ReadError::Damaged { position, offsets, .. }) if !trusted && position > u64::from(here.position) => {
