@@ -6,3 +6,4 @@
 pub mod controller;
 pub mod features;
 pub mod metadata;
+pub mod transaction;
