@@ -11,19 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_cluster::metadata::MetadataImage;
-use ottla_log::checkpoint::{
-    HIGH_WATERMARKS_FILE, LOG_START_OFFSETS_FILE, OffsetCheckpoint, RECOVERY_POINTS_FILE, read_offsets, write_offsets,
-};
+use ottla_log::checkpoint::{LOG_START_OFFSETS_FILE, OffsetCheckpoint, read_offsets};
 use ottla_log::log_dir::{LastShutdown, forget_clean_shutdown, last_shutdown, mark_clean_shutdown, partition_of};
 use ottla_log::{Disk, LogError, OpenHints, PartitionLog};
 use ottla_model::config::ServerConfig;
 use ottla_model::{BrokerEpoch, Clock, DirectoryId, NodeId, TimestampMs, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
+use super::checkpoints::Checkpoint;
 use super::log_dir::DirHealth;
 use super::maintenance::{self, Maintenance};
 use super::syncer::sync_tickets;
-use super::{LogDir, Partition, PartitionManager, TopicSettings};
+use super::{LogDir, PartitionManager, TopicSettings};
 
 /// The suffix of a folder whose partition was deleted; its files go after `file.delete.delay.ms`.
 pub(super) const DELETE_SUFFIX: &str = "-delete";
@@ -91,6 +90,10 @@ pub(super) enum Taken {
 }
 
 impl FoundLogs {
+    pub(super) fn has(&self, name: &TopicPartition) -> bool {
+        self.logs.contains_key(name)
+    }
+
     pub(super) fn take(&mut self, name: &TopicPartition) -> Taken {
         match self.logs.remove(name) {
             Some(Found::Log { dir, log }) => Taken::Log(dir, log),
@@ -158,9 +161,9 @@ impl PartitionManager {
         let disk = &**dir.disk();
         let clean = matches!(last_shutdown(disk, dir.path())?, LastShutdown::Clean(_));
         forget_clean_shutdown(disk, dir.path())?;
-        let recovery_points = checkpoint(dir, RECOVERY_POINTS_FILE);
-        let log_starts = checkpoint(dir, LOG_START_OFFSETS_FILE);
-        let high_watermarks = checkpoint(dir, HIGH_WATERMARKS_FILE);
+        let recovery_points = dir.read_checkpoint(Checkpoint::RecoveryPoints);
+        let high_watermarks = dir.read_checkpoint(Checkpoint::HighWatermarks);
+        let log_starts = log_starts(dir);
         let mut settings: HashMap<String, Arc<TopicSettings>> = HashMap::new();
         let entries = disk.list_dir(dir.path()).map_err(|source| LogError::Io(failure("list", dir.path(), source)))?;
         for entry in entries.into_iter().filter(|e| e.is_dir) {
@@ -275,9 +278,8 @@ fn refuse_doubles(jobs: &[OpenJob]) -> Result<(), PartitionStartError> {
     Ok(())
 }
 
-/// An offset checkpoint; one that cannot be read counts as empty, which costs a longer recovery and no data.
-fn checkpoint(dir: &LogDir, file: &str) -> OffsetCheckpoint {
-    read_offsets(&**dir.disk(), &dir.path().join(file)).unwrap_or_else(|error| {
+fn log_starts(dir: &LogDir) -> OffsetCheckpoint {
+    read_offsets(&**dir.disk(), &dir.path().join(LOG_START_OFFSETS_FILE)).unwrap_or_else(|error| {
         tracing::warn!("a checkpoint is not used: {error}");
         OffsetCheckpoint::new()
     })
@@ -337,41 +339,8 @@ fn close_dir(dir: &LogDir, broker_epoch: BrokerEpoch) -> Result<(), LogError> {
         // A ticket that failed says so here.
         partition.finish_sync(ticket)?;
     }
-    write_checkpoints(dir, &partitions)?;
+    dir.write_checkpoint(Checkpoint::RecoveryPoints)?;
+    dir.write_checkpoint(Checkpoint::HighWatermarks)?;
+    dir.write_log_starts(&partitions)?;
     mark_clean_shutdown(&**dir.disk(), dir.path(), broker_epoch)
-}
-
-/// Writes all three offset checkpoints of a directory.
-fn write_checkpoints(dir: &LogDir, partitions: &[Arc<Partition>]) -> Result<(), LogError> {
-    for kind in [Checkpoint::RecoveryPoints, Checkpoint::HighWatermarks] {
-        write_offsets(&**dir.disk(), &dir.path().join(kind.file()), &kind.of(partitions))?;
-    }
-    dir.write_log_starts(partitions)
-}
-
-/// One of the files of offsets in a log directory that have an entry for each partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Checkpoint {
-    RecoveryPoints,
-    HighWatermarks,
-}
-
-impl Checkpoint {
-    pub(super) fn file(self) -> &'static str {
-        match self {
-            Checkpoint::RecoveryPoints => RECOVERY_POINTS_FILE,
-            Checkpoint::HighWatermarks => HIGH_WATERMARKS_FILE,
-        }
-    }
-
-    pub(super) fn of(self, partitions: &[Arc<Partition>]) -> OffsetCheckpoint {
-        let entry = |partition: &Arc<Partition>| {
-            let offset = match self {
-                Checkpoint::RecoveryPoints => partition.with_log(|log| log.durable_end()),
-                Checkpoint::HighWatermarks => partition.high_watermark(),
-            };
-            (partition.topic_partition().clone(), offset)
-        };
-        partitions.iter().map(entry).collect()
-    }
 }

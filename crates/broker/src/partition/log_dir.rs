@@ -14,6 +14,7 @@ use ottla_model::{DirectoryId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::checkpoints::Checkpoints;
 use super::log_starts::LogStarts;
 use super::maintenance::{self, RECOVERY_BYTES_MAX};
 use super::syncer::SyncQueue;
@@ -28,6 +29,7 @@ pub struct LogDir {
     /// Weak: the partition manager owns the partitions, and a partition knows its directory.
     partitions: Mutex<HashMap<TopicPartition, Weak<Partition>>>,
     pub(super) queue: SyncQueue,
+    pub(super) checkpoints: Checkpoints,
     pub(super) log_starts: LogStarts,
     health: Arc<DirHealth>,
     /// Written since the recovery points were last written down.
@@ -64,6 +66,7 @@ impl LogDir {
             offline: AtomicBool::new(false),
             partitions: Mutex::default(),
             queue: SyncQueue::default(),
+            checkpoints: Checkpoints::default(),
             log_starts: LogStarts::default(),
             health,
             unrecorded_bytes: AtomicU64::new(0),

@@ -5,18 +5,16 @@
 //! `log.flush.start.offset.checkpoint.interval.ms`, `replica.high.watermark.checkpoint.interval.ms`,
 //! `producer.id.expiration.check.interval.ms`.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ottla_log::LogError;
-use ottla_log::checkpoint::{OffsetCheckpoint, write_offsets};
 use ottla_model::config::ServerConfig;
 use parking_lot::{Condvar, Mutex};
 
-use super::load::Checkpoint;
+use super::checkpoints::Checkpoint;
 use super::{LogDir, Partition, PartitionManager, PartitionStartError};
 use crate::metadata_publisher::Published;
 
@@ -132,7 +130,6 @@ impl Task {
 
 fn run(shared: &Shared, manager: &Weak<PartitionManager>, published: &Published) {
     let mut last = [Instant::now(); TASKS.len()];
-    let mut written = Written::default();
     loop {
         // The intervals are looked up anew: some can be changed while the broker runs.
         let config = published.config();
@@ -166,7 +163,7 @@ fn run(shared: &Shared, manager: &Weak<PartitionManager>, published: &Published)
         for (index, task) in TASKS.into_iter().enumerate() {
             let early = recovery_points_due && task == Task::RecoveryPoints;
             if early || due(index, &last) <= Instant::now() {
-                manager.run_task(task, &mut written);
+                manager.run_task(task);
                 last[index] = Instant::now();
             }
         }
@@ -182,21 +179,18 @@ fn remove_folder(dir: &LogDir, folder: &std::path::Path) {
     }
 }
 
-/// What the checkpoints say already: what did not change is not written again.
-type Written = HashMap<PathBuf, OffsetCheckpoint>;
-
 impl PartitionManager {
-    fn run_task(&self, task: Task, written: &mut Written) {
+    fn run_task(&self, task: Task) {
         for dir in self.log_dirs().iter().filter(|dir| !dir.is_offline()) {
             let partitions = dir.partitions();
             let done = match task {
                 Task::Retention => self.each(&partitions, |partition| self.retain(partition)),
                 Task::RecoveryPoints => {
                     dir.recovery_points_taken();
-                    write_checkpoint(dir, Checkpoint::RecoveryPoints, &partitions, written)
+                    dir.write_checkpoint(Checkpoint::RecoveryPoints)
                 }
                 Task::LogStarts => dir.write_log_starts(&partitions),
-                Task::HighWatermarks => write_checkpoint(dir, Checkpoint::HighWatermarks, &partitions, written),
+                Task::HighWatermarks => dir.write_checkpoint(Checkpoint::HighWatermarks),
                 Task::Producers => {
                     self.each(&partitions, |partition| partition.change_log(|log| Ok(log.expire_producers(self.clock().now()))).map(|_| ()))
                 }
@@ -232,14 +226,4 @@ impl PartitionManager {
         }
         Ok(())
     }
-}
-
-fn write_checkpoint(dir: &LogDir, kind: Checkpoint, partitions: &[Arc<Partition>], written: &mut Written) -> Result<(), LogError> {
-    let path = dir.path().join(kind.file());
-    let offsets = kind.of(partitions);
-    if written.get(&path) != Some(&offsets) {
-        write_offsets(&**dir.disk(), &path, &offsets)?;
-        written.insert(path, offsets);
-    }
-    Ok(())
 }

@@ -211,6 +211,7 @@ impl PartitionManager {
         let mut partitions = known.map(|known| known.partitions.clone()).unwrap_or_default();
         let mut settings = None;
         partitions.resize(topic.partitions.len(), None);
+        self.forget_recovery_points(topic, &partitions);
         for ((id, wanted), place) in topic.iter().zip(&mut partitions) {
             if !wanted.has_replica(self.node) {
                 if let Some(gone) = place.take() {
@@ -322,6 +323,24 @@ impl PartitionManager {
         }
         self.broken.lock().retain(|broken| broken.topic != gone.name);
         self.forget_log_starts(|partition| partition.topic == gone.name);
+    }
+
+    /// Before logs are made that bear the names of others that are gone.
+    fn forget_recovery_points(&self, topic: &TopicImage, partitions: &[Option<Arc<Partition>>]) {
+        let found = self.found.lock();
+        let missing = topic.iter().zip(partitions).filter(|((_, wanted), place)| place.is_none() && wanted.has_replica(self.node));
+        let names = missing.map(|((id, _), _)| TopicPartition::new(topic.name.clone(), id));
+        let to_be_made: Vec<TopicPartition> = names.filter(|name| !found.has(name)).collect();
+        drop(found);
+        if to_be_made.is_empty() {
+            return;
+        }
+        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
+            if let Err(error) = dir.forget_recovery_points(&to_be_made) {
+                // Were the log made all the same, a crash could make its records out of those of the old one.
+                dir.fail("forgetting the recovery points of deleted partitions", &error);
+            }
+        }
     }
 
     /// Before anything new can bear the name of what is gone.

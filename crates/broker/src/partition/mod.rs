@@ -4,6 +4,7 @@
 //! [`PartitionManager`] finds partitions and follows the metadata image. Knows nothing of requests or sockets.
 
 mod backlog;
+mod checkpoints;
 mod errors;
 mod load;
 mod log_dir;

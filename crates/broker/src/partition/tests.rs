@@ -147,6 +147,47 @@ async fn a_deleted_topics_files_go_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_made_under_an_old_name_inherits_no_recovery_point() {
+    for seed in 0..20 {
+        let broker = TestBroker::start().await;
+        broker.create_topic("logs", 2, &[]).await;
+        for index in 0..2 {
+            append(&broker.partition("logs", index), &["1", "2", "3", "4", "5", "6", "7", "8"]).await;
+        }
+        for dir in broker.context.partitions.log_dirs() {
+            dir.write_checkpoint(checkpoints::Checkpoint::RecoveryPoints).unwrap();
+        }
+        delete(&broker, "logs").await;
+        broker.create_topic("logs", 2, &[]).await;
+        // On stable storage with this, as all that comes after it is not.
+        for index in 0..2 {
+            append(&broker.partition("logs", index), &["new"]).await;
+        }
+        let held: Vec<_> = broker.context.partitions.log_dirs().iter().map(|dir| dir.hold_syncs()).collect();
+        let large = "x".repeat(3000);
+        for index in 0..2 {
+            for _ in 0..7 {
+                broker.partition("logs", index).append(&batch(&[&large]), options(Acks::Leader)).unwrap();
+            }
+        }
+        let crashed = broker.disk.crash(seed);
+        drop(held);
+        let broker = broker.restart_on(crashed).await;
+        for index in 0..2 {
+            let partition = broker.partition("logs", index);
+            let end = partition.watermarks().log_end;
+            partition.reach(end, deadline_after(60_000)).await.unwrap();
+            // Each for itself: a read stops before what is damaged.
+            for offset in 0..end.0 {
+                let read = partition.read(Offset(offset), Isolation::ReadUncommitted, 1, true);
+                let read = read.unwrap_or_else(|damage| panic!("seed {seed}: what tore was taken for synced: {damage}"));
+                assert!(read.bytes > 0, "seed {seed}, offset {offset}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn folders_the_metadata_does_not_know_are_kept_aside_and_strangers_left_alone() {
     let broker = TestBroker::start().await;
     broker.create_topic("logs", 1, &[]).await;
