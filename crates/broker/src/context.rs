@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ottla_cluster::controller::{Command, ControllerError, Reply};
 use ottla_cluster::metadata::MetadataImage;
 use ottla_model::config::ServerConfig;
-use ottla_model::{Clock, NodeId, PartitionId, TimestampMs, TopicId};
+use ottla_model::{Clock, NodeId, PartitionId, TimestampMs, TopicId, TopicPartition};
 use ottla_wire::ErrorCode;
 use tokio::time::Instant;
 
+use crate::api::{Deferred, TopicRef};
 use crate::cold_reads::ColdReads;
 use crate::controller::ControllerHandle;
 use crate::controller::error_code as controller_error_code;
@@ -48,6 +49,8 @@ pub struct BrokerContext {
     pub producer_ids: ProducerIds,
     /// The threads that read what is not in the page cache.
     pub cold_reads: ColdReads,
+    /// Room for requests that wait for what they are about.
+    pub deferred: Deferred,
     published: Arc<Published>,
     clock: Arc<dyn Clock>,
 }
@@ -91,8 +94,9 @@ impl CommandFailure {
 }
 
 impl BrokerContext {
-    /// Opens the log dirs and everything in them, and follows the controller's metadata from then on. Blocks on files while it opens
-    /// partitions, so it is called before there is anybody to serve. The publisher is to be stopped before the partitions are.
+    /// Looks through the log dirs, and follows the controller's metadata from then on. Blocks on files, so it is called before there is
+    /// anybody to serve. The logs that are there are opened behind its back, each served as it is ready: see
+    /// [`PartitionManager::all_opened`]. The publisher is to be stopped before the partitions are.
     pub fn start(
         config: Arc<ServerConfig>,
         controller: ControllerHandle,
@@ -102,11 +106,12 @@ impl BrokerContext {
     ) -> Result<(Arc<BrokerContext>, MetadataPublisher), PartitionStartError> {
         let published = Arc::new(Published::new(Arc::clone(&config)));
         let image = controller.image();
-        partitions.load(&image, &published.config_with(&image))?;
-        let unreported = published.publish(image, &partitions);
+        partitions.load(&image)?;
+        published.publish(image, &partitions);
+        partitions.start_opening(&config)?;
         partitions.start_maintenance(&published)?;
         partitions.start_scrub()?;
-        let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone(), unreported);
+        let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone());
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let context = BrokerContext {
             controller,
@@ -115,6 +120,7 @@ impl BrokerContext {
             fetch_sessions: FetchSessions::new(slots, session_id_seed),
             producer_ids: ProducerIds::default(),
             cold_reads: ColdReads::default(),
+            deferred: Deferred::default(),
             published,
             clock,
             config,
@@ -165,16 +171,28 @@ impl BrokerContext {
         }
     }
 
+    /// The name of a partition that the metadata knows.
+    pub fn name_of(&self, topic: TopicRef<'_>, partition: PartitionId) -> Option<TopicPartition> {
+        let image = self.image();
+        let known = match topic {
+            TopicRef::Name(name) => image.topic(name),
+            TopicRef::Id(id) => image.topic_by_id(id),
+        };
+        Some(TopicPartition::new(known?.name.clone(), partition))
+    }
+
     #[cold]
     fn why_not(&self, topic: &str, partition: PartitionId) -> NotServing {
-        match self.image().partition(topic, partition) {
+        let image = self.image();
+        match image.partition(topic, partition) {
             None => NotServing::UnknownPartition,
             Some(elsewhere) if !elsewhere.has_replica(self.node()) => {
                 NotServing::NotLeader { current: Leadership { leader: elsewhere.leader, epoch: elsewhere.leader_epoch } }
             }
-            // It should be here: its directory has failed, or it is being deleted.
-            Some(_) if self.partitions.is_out_of_reach(topic, partition) => NotServing::Offline,
-            Some(_) => NotServing::UnknownPartition,
+            Some(_) => match image.topic(topic) {
+                Some(known) => self.partitions.why_absent(&TopicPartition::new(known.name.clone(), partition)),
+                None => NotServing::UnknownPartition,
+            },
         }
     }
 

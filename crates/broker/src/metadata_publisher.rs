@@ -1,7 +1,7 @@
 //! Carries each new image of the controller to this broker: first to the local partitions, then to everybody else.
 //!
 //! Owns the published image and the broker's effective configuration. A request that sees a topic in the published image finds its
-//! partitions: an image is published only when the logs it asks for are there. File calls run on blocking threads, never on a network
+//! partitions: an image is published only when the logs it asks for are there, or known to be on their way. File calls run on blocking threads, never on a network
 //! thread.
 
 use std::sync::Arc;
@@ -70,20 +70,18 @@ impl Published {
         }
     }
 
-    /// Takes over an image: makes the partitions follow it, then lets it be seen. Blocks on files. Gives the log directories that were
-    /// chosen and that the controller does not know of.
-    pub fn publish(&self, image: Arc<MetadataImage>, partitions: &PartitionManager) -> Vec<DirectoryChoice> {
+    /// Takes over an image: makes the partitions follow it, then lets it be seen. Blocks on files.
+    pub fn publish(&self, image: Arc<MetadataImage>, partitions: &PartitionManager) {
         let before = self.image.load_full();
         let config_changed = before.default_broker_config() != image.default_broker_config()
             || before.broker_config(self.node) != image.broker_config(self.node);
         if config_changed {
             self.config.store(self.config_with(&image));
         }
-        let choices = partitions.follow(&before, &image, &self.config.load(), config_changed);
+        partitions.follow(&before, &image, &self.config.load(), config_changed);
         let position = image.position();
         self.image.store(image);
         self.position.send_replace(position);
-        choices
     }
 }
 
@@ -95,29 +93,24 @@ pub struct MetadataPublisher {
 
 impl MetadataPublisher {
     /// Follows the controller's images until stopped. Images that come while one is taken over are skipped but for the newest.
-    /// `unreported`: what [`Published::publish`] gave for the images before.
-    pub fn start(
-        published: Arc<Published>,
-        partitions: Arc<PartitionManager>,
-        controller: ControllerHandle,
-        unreported: Vec<DirectoryChoice>,
-    ) -> MetadataPublisher {
+    pub fn start(published: Arc<Published>, partitions: Arc<PartitionManager>, controller: ControllerHandle) -> MetadataPublisher {
         let (stop, mut stopped) = watch::channel(false);
         let mut images = controller.subscribe();
-        let reporter = Reporter { controller, unreported: Arc::new(Mutex::new(unreported)) };
+        let reporter = Reporter { controller, unreported: Arc::default() };
         let task = tokio::spawn(async move {
             loop {
                 let image = Arc::clone(&images.borrow_and_update());
                 if published.image().position() != image.position() {
                     let (for_thread, partitions) = (Arc::clone(&published), Arc::clone(&partitions));
-                    match tokio::task::spawn_blocking(move || for_thread.publish(image, &partitions)).await {
-                        Ok(choices) => reporter.unreported.lock().extend(choices),
-                        Err(error) => tracing::error!("an image of the metadata could not be taken over: {error}"),
+                    if let Err(error) = tokio::task::spawn_blocking(move || for_thread.publish(image, &partitions)).await {
+                        tracing::error!("an image of the metadata could not be taken over: {error}");
                     }
                 }
+                reporter.unreported.lock().extend(partitions.take_choices());
                 reporter.report(&published.image());
                 tokio::select! {
                     changed = images.changed() => if changed.is_err() { return },
+                    () = partitions.choices_made() => {}
                     _ = stopped.wait_for(|stop| *stop) => return,
                 }
             }

@@ -52,10 +52,11 @@ impl TestBroker {
     /// With these broker configs.
     pub async fn with(overrides: &[(&str, &str)]) -> TestBroker {
         let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        TestBroker::open(tempfile::tempdir().unwrap(), MemDisk::new(), overrides).await
+        TestBroker::open(tempfile::tempdir().unwrap(), MemDisk::new(), overrides, None).await
     }
 
-    async fn open(metadata_dir: TempDir, disk: MemDisk, overrides: Vec<(String, String)>) -> TestBroker {
+    /// `permits`: only so many of the logs that are there are opened.
+    async fn open(metadata_dir: TempDir, disk: MemDisk, overrides: Vec<(String, String)>, permits: Option<usize>) -> TestBroker {
         let mut all = vec![("log.dirs".to_owned(), "/d0,/d1".to_owned())];
         all.extend(overrides.iter().cloned());
         let config = Arc::new(ServerConfig::parse(None, &all).unwrap().0);
@@ -81,6 +82,7 @@ impl TestBroker {
             .collect();
         let clock = Arc::new(ManualClock::new(START));
         let partitions = PartitionManager::new(config.node_id, dirs.clone(), Arc::new(disk.clone()), Arc::clone(&clock) as _).unwrap();
+        partitions.opening.permit(permits);
         let (context, publisher) =
             BrokerContext::start(Arc::clone(&config), controller, Arc::new(partitions), Arc::clone(&clock) as _, 1).unwrap();
         let features = SUPPORTED.iter().map(|f| (f.name.to_owned(), SupportedLevels { min: f.level_min, max: f.level_max }));
@@ -100,6 +102,9 @@ impl TestBroker {
             ready: true,
         });
         context.command(register, deadline_after(60_000)).await.unwrap();
+        if permits.is_none() {
+            context.partitions.all_opened().await;
+        }
         TestBroker { context, disk, clock, publisher: Some(publisher), metadata_dir: Some(metadata_dir), overrides }
     }
 
@@ -113,13 +118,27 @@ impl TestBroker {
         self.restart_on(disk).await
     }
 
+    /// The same; of the logs that are there only `permits` are opened, until `partitions.opening` permits more.
+    pub async fn restart_opening(self, cleanly: bool, permits: usize) -> TestBroker {
+        if cleanly {
+            let partitions = Arc::clone(&self.context.partitions);
+            tokio::task::spawn_blocking(move || partitions.close(BrokerEpoch(5))).await.unwrap();
+        }
+        let disk = if cleanly { self.disk.clone() } else { self.disk.kill() };
+        self.start_again(disk, Some(permits)).await
+    }
+
     /// Stops it without a word to its logs, and starts it on what is left of its disk.
-    pub async fn restart_on(mut self, disk: MemDisk) -> TestBroker {
+    pub async fn restart_on(self, disk: MemDisk) -> TestBroker {
+        self.start_again(disk, None).await
+    }
+
+    async fn start_again(mut self, disk: MemDisk, permits: Option<usize>) -> TestBroker {
         self.publisher.take().unwrap().stop().await;
         self.context.controller.shutdown().await;
         let TestBroker { context, metadata_dir, overrides, .. } = self;
         drop(context);
-        TestBroker::open(metadata_dir.unwrap(), disk, overrides).await
+        TestBroker::open(metadata_dir.unwrap(), disk, overrides, permits).await
     }
 
     /// Stops it, and starts it with another `log.dirs`.

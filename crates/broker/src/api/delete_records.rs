@@ -22,7 +22,7 @@ use ottla_wire::message::delete_records::{
     HIGH_WATERMARK, INVALID_LOW_WATERMARK,
 };
 
-use super::{Answer, ApiHandler, Reply, RequestContext};
+use super::{Answer, ApiHandler, Reply, RequestContext, TopicRef};
 use crate::context::{BrokerContext, deadline_after};
 use crate::partition::{Partition, delete_records_error_code, keep_log_starts};
 
@@ -32,6 +32,12 @@ pub struct DeleteRecords;
 impl ApiHandler for DeleteRecords {
     type Request<'a> = DeleteRecordsRequest<'a>;
     const VERSIONS: RangeInclusive<i16> = 0..=2;
+
+    fn touches(request: &DeleteRecordsRequest<'_>, _version: i16, each: &mut dyn FnMut(TopicRef<'_>, PartitionId)) {
+        for topic in &request.topics {
+            topic.partitions.iter().for_each(|asked| each(TopicRef::Name(topic.name), PartitionId(asked.partition_index)));
+        }
+    }
 
     fn handle(broker: &Arc<BrokerContext>, _cx: &RequestContext<'_>, request: DeleteRecordsRequest<'_>, reply: Reply<'_>) -> Answer {
         let mut topics = Vec::with_capacity(request.topics.len());

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_log::{CHECK_BYTES_MAX, ReadError};
-use ottla_model::{LeaderEpoch, Offset, PartitionId, TopicId, Uuid};
+use ottla_model::{LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition, Uuid};
 use ottla_wire::message::fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
     PartitionData,
@@ -29,7 +29,7 @@ use ottla_wire::message::fetch::{
 use ottla_wire::{ErrorCode, Records};
 use tokio::time::Instant;
 
-use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext};
+use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext, TopicRef};
 use crate::context::BrokerContext;
 use crate::fetch_session::{FetchContext, FetchParams, Seen, SessionError, SessionRequest, TopicKey, Wanted};
 use crate::partition::{Isolation, NotServing, Partition, PartitionRead, read_error_code};
@@ -144,6 +144,8 @@ struct Round {
     has_news: bool,
     /// Less was read than could be: the rest has to be checked first, which is not for a network thread.
     must_check: bool,
+    /// The first whose log is still being opened.
+    opening: Option<TopicPartition>,
 }
 
 /// What one partition gave.
@@ -177,7 +179,7 @@ impl InFlight {
     /// Reads all that is wanted. Of what has to be checked first, about `check_bytes_max` are; the rest is given to the next request.
     fn read(&self, check_bytes_max: u32) -> Round {
         let results = Vec::with_capacity(self.context.wanted.len());
-        let mut round = Round { results, bytes: 0, has_news: false, must_check: false };
+        let mut round = Round { results, bytes: 0, has_news: false, must_check: false, opening: None };
         let mut check_left = check_bytes_max;
         for wanted in &self.context.wanted {
             let left = (self.bytes_max as usize).saturating_sub(round.bytes) as u32;
@@ -196,6 +198,8 @@ impl InFlight {
                     round.must_check |= read.is_cut_short && check_bytes_max == NOTHING_CHECKED;
                     check_left = check_left.saturating_sub(read.checked_bytes);
                 }
+                // Told when there is something else to tell, or the time is over: most often it is open before that.
+                Outcome::Failed { not_serving: Some(NotServing::Opening), .. } => round.opening = round.opening.take().or_else(|| self.name_of(wanted)),
                 Outcome::Diverging { .. } | Outcome::Failed { .. } => round.has_news = true,
             }
             round.results.push(Fetched { topic: wanted.topic.clone(), index: wanted.partition, partition, outcome });
@@ -224,6 +228,14 @@ impl InFlight {
             return Err(NotServing::NotLeader { current: partition.leadership() });
         }
         Ok(partition)
+    }
+
+    fn name_of(&self, wanted: &Wanted) -> Option<TopicPartition> {
+        let topic = match &wanted.topic {
+            TopicKey::Id(id) => TopicRef::Id(*id),
+            TopicKey::Name(name) => TopicRef::Name(name),
+        };
+        self.broker.name_of(topic, wanted.partition)
     }
 
     fn read_one(&self, partition: &Partition, wanted: &Wanted, limit: u32, at_least_one: bool, check_bytes_max: u32) -> Outcome {
@@ -315,7 +327,14 @@ async fn park(mut fetch: InFlight, mut round: Round, admission: Admission, deadl
             moved |= partition.high_watermark() > read.high_watermark || partition.check_leader(LeaderEpoch::NONE).is_err();
             partition.sync_if_awaited();
         }
-        let end = if moved { WaitEnd::Woken } else { wait.until(deadline).await };
+        let end = match (&round.opening, moved) {
+            (_, true) => WaitEnd::Woken,
+            (None, false) => wait.until(deadline).await,
+            (Some(opening), false) => tokio::select! {
+                end = wait.until(deadline) => end,
+                () = fetch.broker.partitions.settled(opening) => WaitEnd::Woken,
+            },
+        };
         wait.reset();
         // Also at the deadline: what came since goes along, little as it is.
         round = fetch.read(NOTHING_CHECKED);

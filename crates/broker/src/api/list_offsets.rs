@@ -24,7 +24,7 @@ use ottla_wire::message::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse, MAX_TIMESTAMP,
 };
 
-use super::{Answer, ApiHandler, Reply, RequestContext};
+use super::{Answer, ApiHandler, Reply, RequestContext, TopicRef};
 use crate::context::BrokerContext;
 use crate::partition::{Isolation, Partition, read_error_code};
 
@@ -39,6 +39,12 @@ const CONSUMER: i32 = -1;
 impl ApiHandler for ListOffsets {
     type Request<'a> = ListOffsetsRequest<'a>;
     const VERSIONS: RangeInclusive<i16> = 0..=11;
+
+    fn touches(request: &ListOffsetsRequest<'_>, _version: i16, each: &mut dyn FnMut(TopicRef<'_>, PartitionId)) {
+        for topic in &request.topics {
+            topic.partitions.iter().for_each(|asked| each(TopicRef::Name(topic.name), PartitionId(asked.partition_index)));
+        }
+    }
 
     fn handle(broker: &Arc<BrokerContext>, cx: &RequestContext<'_>, request: ListOffsetsRequest<'_>, reply: Reply<'_>) -> Answer {
         let visible = match request.replica_id {

@@ -5,17 +5,21 @@
 //! handed back as a future, which the connection polls in the order of the requests. The registry below drives
 //! dispatch, ApiVersions and `docs/protocol.md`; an API that is not in it does not exist.
 
+mod deferred;
 mod reply;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ottla_wire::{ApiKey, Message as _, Reader, Request};
+use ottla_model::PartitionId;
+use ottla_wire::{ApiKey, DecodeError, Message as _, Reader, Request};
 
+pub use deferred::{DEFERRED_BYTES_MAX, Deferred, OPENING_WAIT_MAX, TopicRef};
 pub use reply::{Answer, CloseReason, Frame, LaterReply, Pending, Reply};
 
 use crate::context::BrokerContext;
+use deferred::Unready;
 
 /// On which kinds of listener an API is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,9 @@ pub trait ApiHandler {
     /// Does the request's effects, then answers through `reply` at once or later.
     fn handle(broker: &Arc<BrokerContext>, cx: &RequestContext<'_>, request: Self::Request<'_>, reply: Reply<'_>) -> Answer;
 
+    /// Names each partition that has to be ready before the request is handled. Most APIs need none.
+    fn touches(_request: &Self::Request<'_>, _version: i16, _each: &mut dyn FnMut(TopicRef<'_>, PartitionId)) {}
+
     /// A version outside of [`ApiHandler::VERSIONS`]. There is no answer that the client could read, so the connection
     /// is closed, as Kafka does; ApiVersions alone answers (KIP-511).
     fn unsupported_version(_broker: &Arc<BrokerContext>, cx: &RequestContext<'_>, _reply: Reply<'_>) -> Answer {
@@ -136,14 +143,23 @@ fn decode_and_handle<H: ApiHandler>(
     if !H::VERSIONS.contains(&cx.version) {
         return H::unsupported_version(broker, cx, reply);
     }
+    let bytes = body.rest();
     match H::Request::decode(&mut body, cx.version) {
-        Ok(request) => H::handle(broker, cx, request, reply),
-        Err(error) => Answer::Close(CloseReason::Malformed {
-            api: <H::Request<'static> as ottla_wire::Message<'static>>::KEY,
-            version: cx.version,
-            error,
-        }),
+        Ok(request) => {
+            if broker.partitions.has_unready() {
+                let unready = Unready::of::<H>(broker, &request, cx.version);
+                if !unready.is_empty() {
+                    return deferred::defer::<H>(broker, cx, request, bytes, unready, reply);
+                }
+            }
+            H::handle(broker, cx, request, reply)
+        }
+        Err(error) => malformed::<H>(cx.version, error),
     }
+}
+
+fn malformed<H: ApiHandler>(version: i16, error: DecodeError) -> Answer {
+    Answer::Close(CloseReason::Malformed { api: <H::Request<'static> as ottla_wire::Message<'static>>::KEY, version, error })
 }
 
 macro_rules! registry {

@@ -17,7 +17,7 @@ use ottla_wire::message::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 
-use super::{Answer, ApiHandler, Reply, RequestContext};
+use super::{Answer, ApiHandler, Reply, RequestContext, TopicRef};
 use crate::context::BrokerContext;
 use crate::partition::NotServing;
 
@@ -27,6 +27,12 @@ pub struct OffsetForLeaderEpoch;
 impl ApiHandler for OffsetForLeaderEpoch {
     type Request<'a> = OffsetForLeaderEpochRequest<'a>;
     const VERSIONS: RangeInclusive<i16> = 0..=4;
+
+    fn touches(request: &OffsetForLeaderEpochRequest<'_>, _version: i16, each: &mut dyn FnMut(TopicRef<'_>, PartitionId)) {
+        for topic in &request.topics {
+            topic.partitions.iter().for_each(|asked| each(TopicRef::Name(topic.topic), PartitionId(asked.partition)));
+        }
+    }
 
     fn handle(
         broker: &Arc<BrokerContext>,

@@ -26,7 +26,7 @@ use ottla_wire::ErrorCode;
 use ottla_wire::message::produce::{LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse};
 use tokio::time::Instant;
 
-use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext};
+use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext, TopicRef};
 use crate::context::BrokerContext;
 use crate::partition::{AppendOptions, LogDir, NotServing, Partition, append_error_code};
 
@@ -46,6 +46,13 @@ impl ApiHandler for Produce {
     type Request<'a> = ProduceRequest<'a>;
     const VERSIONS: RangeInclusive<i16> = 3..=13;
     const ADVERTISED_SINCE: i16 = 0;
+
+    fn touches(request: &ProduceRequest<'_>, version: i16, each: &mut dyn FnMut(TopicRef<'_>, PartitionId)) {
+        for topic in &request.topic_data {
+            let by = if version >= TOPIC_IDS_SINCE { TopicRef::Id(TopicId(topic.topic_id)) } else { TopicRef::Name(topic.name) };
+            topic.partition_data.iter().for_each(|data| each(by, PartitionId(data.index)));
+        }
+    }
 
     fn handle(broker: &Arc<BrokerContext>, cx: &RequestContext<'_>, request: ProduceRequest<'_>, reply: Reply<'_>) -> Answer {
         let acks = Acks::from_wire(request.acks);

@@ -46,7 +46,17 @@ impl Checkpoint {
         }
     }
 
-    fn gather(self, partitions: &[Arc<Partition>]) -> OffsetCheckpoint {
+    /// Of all logs of a directory. Looked at under the file's lock: one that is deleted from here on is forgotten after this.
+    fn gather(self, dir: &LogDir) -> OffsetCheckpoint {
+        // First those that are not open: one that is opened meanwhile is in both lists, not in none.
+        let unopened = dir.unopened().into_iter().filter_map(|(name, hints)| {
+            let said = match self {
+                Checkpoint::RecoveryPoints => hints.recovery_point,
+                Checkpoint::HighWatermarks => hints.high_watermark,
+            };
+            Some((name, said?))
+        });
+        let mut offsets: OffsetCheckpoint = unopened.collect();
         let entry = |partition: &Arc<Partition>| {
             let offset = match self {
                 Checkpoint::RecoveryPoints => partition.with_log(|log| log.durable_end()),
@@ -54,8 +64,8 @@ impl Checkpoint {
             };
             (partition.topic_partition().clone(), offset)
         };
-        // Looked at under the file's lock: one that is deleted from here on is forgotten after this.
-        partitions.iter().filter(|partition| !partition.is_deleted()).map(entry).collect()
+        offsets.extend(dir.partitions().iter().filter(|partition| !partition.is_deleted()).map(entry));
+        offsets
     }
 }
 
@@ -71,7 +81,7 @@ impl LogDir {
     /// Has a file say what is true now. Blocks on files, unless that is what it says already.
     pub(super) fn write_checkpoint(&self, kind: Checkpoint) -> Result<(), LogError> {
         let mut content = kind.of(&self.checkpoints).lock();
-        let offsets = kind.gather(&self.partitions());
+        let offsets = kind.gather(self);
         if content.as_ref() == Some(&offsets) {
             return Ok(());
         }
@@ -83,7 +93,7 @@ impl LogDir {
         let kind = Checkpoint::RecoveryPoints;
         let mut content = kind.of(&self.checkpoints).lock();
         let Some(offsets) = &*content else {
-            let offsets = kind.gather(&self.partitions());
+            let offsets = kind.gather(self);
             return self.replace(kind, &mut content, offsets);
         };
         if !names.iter().any(|name| offsets.contains_key(name)) {

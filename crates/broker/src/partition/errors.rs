@@ -34,6 +34,9 @@ pub enum NotServing {
     /// Its log directory is offline.
     #[error("its log directory is offline")]
     Offline,
+    /// The broker has just started, and its log is not open yet.
+    #[error("its log is being opened")]
+    Opening,
 }
 
 impl NotServing {
@@ -46,6 +49,8 @@ impl NotServing {
             NotServing::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             NotServing::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
             NotServing::Offline => ErrorCode::KafkaStorageError,
+            // Every client asks again after this one, for as long as it is willing to wait at all.
+            NotServing::Opening => ErrorCode::NotLeaderOrFollower,
         }
     }
 
@@ -53,7 +58,11 @@ impl NotServing {
     pub const fn current_leader(self) -> Option<Leadership> {
         match self {
             NotServing::NotLeader { current } | NotServing::FencedLeaderEpoch { current } => Some(current),
-            NotServing::UnknownPartition | NotServing::UnknownTopicId | NotServing::UnknownLeaderEpoch | NotServing::Offline => None,
+            NotServing::UnknownPartition
+            | NotServing::UnknownTopicId
+            | NotServing::UnknownLeaderEpoch
+            | NotServing::Offline
+            | NotServing::Opening => None,
         }
     }
 }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use ottla_log::LogError;
 use ottla_log::disk::Disk;
+use ottla_log::{LogError, OpenHints};
 use ottla_model::{DirectoryId, TopicPartition};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::checkpoints::Checkpoints;
 use super::log_starts::LogStarts;
@@ -22,12 +22,15 @@ use super::{LogDirSpec, Partition, Syncer};
 
 /// A log directory.
 pub struct LogDir {
+    index: usize,
     path: PathBuf,
     id: DirectoryId,
     disk: Arc<dyn Disk>,
     offline: AtomicBool,
     /// Weak: the partition manager owns the partitions, and a partition knows its directory.
     partitions: Mutex<HashMap<TopicPartition, Weak<Partition>>>,
+    /// What was found in it at start and is not open yet, or cannot be opened, with what the checkpoints said of it.
+    unopened: Mutex<HashMap<TopicPartition, Unopened>>,
     pub(super) queue: SyncQueue,
     pub(super) checkpoints: Checkpoints,
     pub(super) log_starts: LogStarts,
@@ -39,16 +42,33 @@ pub struct LogDir {
     maintenance: Arc<maintenance::Shared>,
 }
 
+/// A log that was found and is not open.
+#[derive(Clone, Copy, Debug)]
+struct Unopened {
+    hints: OpenHints,
+    /// Its opening was begun: what a clean stop left may be changed.
+    begun: bool,
+}
+
 /// How many of a broker's directories still work; tells when none is left.
 #[derive(Debug)]
 pub(super) struct DirHealth {
     online: AtomicUsize,
     all_failed: watch::Sender<Option<String>>,
+    /// One of them has failed.
+    pub(super) failed: Notify,
+    /// Logs that are still to be opened: while there are any, requests look whether they have to wait.
+    pub(super) unready: AtomicUsize,
 }
 
 impl DirHealth {
     pub(super) fn new(dirs: usize) -> Arc<DirHealth> {
-        Arc::new(DirHealth { online: AtomicUsize::new(dirs), all_failed: watch::Sender::new(None) })
+        Arc::new(DirHealth {
+            online: AtomicUsize::new(dirs),
+            all_failed: watch::Sender::new(None),
+            failed: Notify::new(),
+            unready: AtomicUsize::new(0),
+        })
     }
 
     /// Gets the reason once the last directory has failed.
@@ -58,13 +78,22 @@ impl DirHealth {
 }
 
 impl LogDir {
-    pub(super) fn new(spec: LogDirSpec, disk: Arc<dyn Disk>, health: Arc<DirHealth>, maintenance: Arc<maintenance::Shared>) -> LogDir {
+    /// `index`: its place in `log.dirs`.
+    pub(super) fn new(
+        index: usize,
+        spec: LogDirSpec,
+        disk: Arc<dyn Disk>,
+        health: Arc<DirHealth>,
+        maintenance: Arc<maintenance::Shared>,
+    ) -> LogDir {
         LogDir {
+            index,
             path: spec.path,
             id: spec.id,
             disk,
             offline: AtomicBool::new(false),
             partitions: Mutex::default(),
+            unopened: Mutex::default(),
             queue: SyncQueue::default(),
             checkpoints: Checkpoints::default(),
             log_starts: LogStarts::default(),
@@ -100,6 +129,11 @@ impl LogDir {
     /// Starts the threads that sync this directory's partitions.
     pub(super) fn start_syncer(self: &Arc<Self>) -> std::io::Result<Syncer> {
         Syncer::start(Arc::clone(self))
+    }
+
+    /// Its place in `log.dirs`.
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     /// The folder.
@@ -138,6 +172,7 @@ impl LogDir {
             partition.wait_list().notify_all();
         }
         self.queue.backlog.give_up();
+        self.health.failed.notify_waiters();
         if self.health.online.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.health.all_failed.send_replace(Some(format!("all log directories have failed, {} last: {error}", self.path.display())));
         }
@@ -152,6 +187,40 @@ impl LogDir {
         }
     }
 
+    /// The same for a log that cannot be opened.
+    pub(super) fn note_open_failure(&self, error: &LogError) {
+        if let LogError::Io(error) = error
+            && !error.is_disk_full()
+        {
+            self.fail("opening a partition", error);
+        }
+    }
+
+    pub(super) fn set_unopened(&self, found: impl Iterator<Item = (TopicPartition, OpenHints)>) {
+        *self.unopened.lock() = found.map(|(name, hints)| (name, Unopened { hints, begun: false })).collect();
+    }
+
+    pub(super) fn begin_opening(&self, name: &TopicPartition) {
+        if let Some(unopened) = self.unopened.lock().get_mut(name) {
+            unopened.begun = true;
+        }
+    }
+
+    /// It is open, and among the partitions; or it is gone.
+    pub(super) fn forget_unopened(&self, name: &TopicPartition) {
+        self.unopened.lock().remove(name);
+    }
+
+    /// What the checkpoints said of the logs that are not open: still true, and still to be said.
+    pub(super) fn unopened(&self) -> Vec<(TopicPartition, OpenHints)> {
+        self.unopened.lock().iter().map(|(name, unopened)| (name.clone(), unopened.hints)).collect()
+    }
+
+    /// A log that is not open and not known to be as a clean stop left it.
+    pub(super) fn unclean_example(&self) -> Option<TopicPartition> {
+        self.unopened.lock().iter().find(|(_, unopened)| unopened.begun || !unopened.hints.clean).map(|(name, _)| name.clone())
+    }
+
     /// The partitions on it.
     pub fn partitions(&self) -> Vec<Arc<Partition>> {
         self.partitions.lock().values().filter_map(Weak::upgrade).collect()
@@ -159,7 +228,7 @@ impl LogDir {
 
     /// How many partitions are on it: a new one goes to the directory with the fewest.
     pub fn partition_count(&self) -> usize {
-        self.partitions.lock().len()
+        self.partitions.lock().len() + self.unopened.lock().len()
     }
 
     /// As long as what this gives lives, nothing in here is synced.

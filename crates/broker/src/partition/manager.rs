@@ -3,36 +3,45 @@
 //! Owns the partitions and the log directories. Looking one up is an atomic load and a hash; changing the set copies what changed of
 //! two persistent maps. All changes come from [`PartitionManager::follow`], which the metadata publisher calls, one image at a time.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ottla_cluster::metadata::{MetadataImage, PartitionImage, TopicImage};
 use ottla_log::{LogError, PartitionLog};
 use ottla_model::config::{ServerConfig, TopicConfig};
 use ottla_model::{BrokerEpoch, Clock, DirectoryId, NodeId, PartitionId, TopicId, TopicName, TopicPartition};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
-use super::load::{DELETE_SUFFIX, FolderNames, FoundLogs, Taken, close_dirs};
+use super::folders::{DELETE_SUFFIX, FolderNames, topic_id_of};
+use super::load::close_dirs;
 use super::log_dir::DirHealth;
 use super::maintenance::Maintenance;
+use super::opening::{Absence, OpenJob, Opened, Opening};
 use super::scrub::Scrubber;
-use super::{Leadership, LogDir, Partition, Syncer, TopicSettings};
+use super::{Leadership, LogDir, NotServing, Partition, Syncer, TopicSettings};
 
-/// A topic's partitions on this broker, by their index; `None` for those that are elsewhere.
+/// A topic's partitions on this broker.
 #[derive(Debug)]
 pub struct Topic {
     /// Its name.
     pub name: TopicName,
     /// Its id.
     pub id: TopicId,
-    /// Its partitions.
-    pub partitions: Vec<Option<Arc<Partition>>>,
+    /// By their index; empty for those that are elsewhere, or here and not served. Filled in place: of thousands of logs that are being
+    /// opened each is served as it comes.
+    places: Vec<OnceLock<Arc<Partition>>>,
 }
 
 impl Topic {
     fn get(&self, partition: PartitionId) -> Option<&Arc<Partition>> {
-        self.partitions.get(usize::try_from(partition.0).ok()?)?.as_ref()
+        self.places.get(usize::try_from(partition.0).ok()?)?.get()
+    }
+
+    /// Its partitions that are served here.
+    pub fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.places.iter().filter_map(OnceLock::get)
     }
 }
 
@@ -81,6 +90,12 @@ enum NoPlace {
     NoneOnline,
 }
 
+/// What the partitions follow.
+pub(super) struct Followed {
+    pub image: Arc<MetadataImage>,
+    pub config: Arc<ServerConfig>,
+}
+
 /// The partitions of this broker.
 pub struct PartitionManager {
     node: NodeId,
@@ -88,10 +103,14 @@ pub struct PartitionManager {
     health: Arc<DirHealth>,
     clock: Arc<dyn Clock>,
     topics: ArcSwap<Topics>,
-    /// Logs that were found on disk at start and not taken by the image yet.
-    pub(super) found: Mutex<FoundLogs>,
-    /// Partitions that should be here and are not to be had, though their directory works.
-    broken: Mutex<HashSet<TopicPartition>>,
+    /// Those that should be here and are not served.
+    pub(crate) opening: Opening,
+    /// Held while partitions come and go.
+    changing: Mutex<()>,
+    followed: ArcSwapOption<Followed>,
+    /// Places that the controller does not know of yet. Bounded by the partitions of this broker.
+    choices: Mutex<Vec<DirectoryChoice>>,
+    chosen: Notify,
     pub(super) maintenance: Maintenance,
     pub(super) scrubber: Scrubber,
     folder_names: FolderNames,
@@ -111,10 +130,13 @@ impl PartitionManager {
         PartitionManager {
             node,
             dirs,
-            health,
             topics: ArcSwap::default(),
-            found: Mutex::default(),
-            broken: Mutex::default(),
+            opening: Opening::new(Arc::clone(&health)),
+            health,
+            changing: Mutex::default(),
+            followed: ArcSwapOption::empty(),
+            choices: Mutex::default(),
+            chosen: Notify::new(),
             maintenance,
             scrubber: Scrubber::default(),
             folder_names,
@@ -145,10 +167,25 @@ impl PartitionManager {
         &self.dirs
     }
 
-    /// Whether a partition that should be here, and is not found, is out of reach: on a directory that has failed, or damaged.
-    pub fn is_out_of_reach(&self, topic: &str, partition: PartitionId) -> bool {
-        let is_it = |broken: &TopicPartition| broken.topic.as_str() == topic && broken.partition == partition;
-        self.dirs.iter().any(|dir| dir.is_offline()) || self.broken.lock().iter().any(is_it)
+    /// Why a partition is not found that should be here.
+    pub fn why_absent(&self, name: &TopicPartition) -> NotServing {
+        match self.opening.absence(name) {
+            Some(Absence::Opening) => NotServing::Opening,
+            Some(Absence::Offline) => NotServing::Offline,
+            // It is being deleted.
+            None => NotServing::UnknownPartition,
+        }
+    }
+
+    /// Whether a request may be about something that is not ready.
+    #[inline]
+    pub fn has_unready(&self) -> bool {
+        self.health.unready.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until the partition is served, or it is known that it will not be.
+    pub async fn settled(&self, name: &TopicPartition) {
+        self.opening.settled(name).await;
     }
 
     /// Waits until the last log directory has failed, and says why: a broker without any stops, as in Kafka.
@@ -164,25 +201,18 @@ impl PartitionManager {
 
     /// Makes the partitions follow the metadata from `before` to `after`: creates, deletes, leads, configures. Blocks on files.
     ///
-    /// What fails takes its log directory offline and is logged; the partition then answers KAFKA_STORAGE_ERROR. Gives the partitions that
-    /// are in another directory than the metadata says, for the controller to be told (KIP-858).
-    pub fn follow(
-        &self,
-        before: &MetadataImage,
-        after: &MetadataImage,
-        config: &ServerConfig,
-        config_changed: bool,
-    ) -> Vec<DirectoryChoice> {
+    /// What fails takes its log directory offline and is logged; the partition then answers KAFKA_STORAGE_ERROR.
+    pub fn follow(&self, before: &MetadataImage, after: &Arc<MetadataImage>, config: &Arc<ServerConfig>, config_changed: bool) {
+        let _changing = self.changing.lock();
         let mut topics = Topics::clone(&self.topics.load());
-        let mut choices = Vec::new();
         for change in after.topic_changes(before) {
             if let Some(gone) = change.before
                 && change.after.is_none_or(|after| after.id != gone.id)
             {
-                self.delete_topic(&mut topics, gone);
+                self.delete_topic(&mut topics, gone, before, config);
             }
             if let Some(topic) = change.after {
-                self.follow_topic(&mut topics, topic, after, config, &mut choices);
+                self.follow_topic(&mut topics, topic, after, config);
             }
         }
         self.topics.store(Arc::new(topics));
@@ -196,91 +226,191 @@ impl PartitionManager {
                 self.configure(topic, after, config);
             }
         }
-        choices
+        self.followed.store(Some(Arc::new(Followed { image: Arc::clone(after), config: Arc::clone(config) })));
     }
 
-    fn follow_topic(
-        &self,
-        topics: &mut Topics,
-        topic: &TopicImage,
-        image: &MetadataImage,
-        config: &ServerConfig,
-        choices: &mut Vec<DirectoryChoice>,
-    ) {
+    /// What the partitions follow now; `None` before the first image.
+    pub(super) fn followed(&self) -> Option<Arc<Followed>> {
+        self.followed.load_full()
+    }
+
+    /// The partitions that are in another directory than the metadata says, for the controller to be told (KIP-858). Each is given once.
+    pub fn take_choices(&self) -> Vec<DirectoryChoice> {
+        std::mem::take(&mut *self.choices.lock())
+    }
+
+    /// Waits until there may be more of them.
+    pub async fn choices_made(&self) {
+        self.chosen.notified().await;
+    }
+
+    fn follow_topic(&self, topics: &mut Topics, topic: &TopicImage, image: &MetadataImage, config: &ServerConfig) {
         let known = topics.by_name.get(&topic.name).filter(|known| known.id == topic.id);
-        let mut partitions = known.map(|known| known.partitions.clone()).unwrap_or_default();
-        let mut settings = None;
-        partitions.resize(topic.partitions.len(), None);
-        self.forget_recovery_points(topic, &partitions);
-        for ((id, wanted), place) in topic.iter().zip(&mut partitions) {
-            if !wanted.has_replica(self.node) {
-                if let Some(gone) = place.take() {
-                    self.delete(&gone);
-                    self.forget_log_starts(|partition| partition == gone.topic_partition());
+        let mut places = known.map(|known| known.places.clone()).unwrap_or_default();
+        places.resize_with(topic.partitions.len(), OnceLock::new);
+        let mut missing = Vec::new();
+        for ((id, wanted), place) in topic.iter().zip(&mut places) {
+            let here = wanted.has_replica(self.node);
+            match place.get() {
+                Some(partition) if here => self.lead(partition, wanted),
+                Some(_) => {
+                    if let Some(gone) = place.take() {
+                        self.delete(&gone);
+                        self.forget_log_starts(|partition| partition == gone.topic_partition());
+                    }
                 }
-                continue;
-            }
-            if place.is_none() {
-                let settings = settings.get_or_insert_with(|| self.settings(topic.name.as_str(), image, config));
-                *place = self.take_or_create(TopicPartition::new(topic.name.clone(), id), topic.id, wanted, settings);
-            }
-            if let Some(partition) = place {
-                let leadership = Leadership { leader: wanted.leader, epoch: wanted.leader_epoch };
-                partition.follow(leadership, i32::try_from(wanted.isr.len()).unwrap_or(i32::MAX));
-                let directory = partition.log_dir().id();
-                if wanted.directory_of(self.node) != Some(directory) {
-                    choices.push((topic.id, id, directory));
+                None => {
+                    let name = TopicPartition::new(topic.name.clone(), id);
+                    match (here, self.opening.has(&name)) {
+                        (true, false) => missing.push((name, wanted)),
+                        (false, true) => self.forget_unserved(&name, topic.id, &self.settings(topic.name.as_str(), image, config)),
+                        (true, true) | (false, false) => {}
+                    }
                 }
             }
         }
-        topics.insert(Topic { name: topic.name.clone(), id: topic.id, partitions });
+        if !missing.is_empty() {
+            let settings = self.settings(topic.name.as_str(), image, config);
+            for partition in self.make(topic.id, missing, &settings) {
+                if let Ok(index) = usize::try_from(partition.topic_partition().partition.0) {
+                    let _ = places[index].set(partition);
+                }
+            }
+        }
+        topics.insert(Topic { name: topic.name.clone(), id: topic.id, places });
     }
 
-    /// The partition's log as it was found at start, or a new one.
-    fn take_or_create(
+    /// Makes the logs of these partitions of one topic, of which there is nothing yet.
+    fn make(&self, topic_id: TopicId, missing: Vec<(TopicPartition, &PartitionImage)>, settings: &TopicSettings) -> Vec<Arc<Partition>> {
+        self.forget_recovery_points(&missing.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+        let mut made = Vec::with_capacity(missing.len());
+        for (name, wanted) in missing {
+            let dir = match self.place(wanted) {
+                Ok(dir) => dir,
+                Err(why) => {
+                    tracing::error!(partition = %name, "it is not served: {why}");
+                    self.opening.note_placeless(name);
+                    continue;
+                }
+            };
+            match self.create(&dir, &name, topic_id, settings) {
+                Ok(log) => made.push(self.serve(name, topic_id, &dir, log, wanted, settings)),
+                Err(error) => {
+                    dir.fail("creating a partition", &error);
+                    self.opening.note_placeless(name);
+                }
+            }
+        }
+        made
+    }
+
+    /// The log is there: from now on it is a partition of this broker, as soon as it has its place.
+    fn serve(
         &self,
         name: TopicPartition,
         topic_id: TopicId,
+        dir: &Arc<LogDir>,
+        log: PartitionLog,
         wanted: &PartitionImage,
         settings: &TopicSettings,
-    ) -> Option<Arc<Partition>> {
-        let taken = self.found.lock().take(&name);
-        let (dir, log) = match taken {
-            Taken::Log(dir, log) => (dir, *log),
-            Taken::Broken => {
-                self.broken.lock().insert(name);
-                return None;
-            }
-            Taken::Nothing => {
-                let dir = match self.place(wanted) {
-                    Ok(dir) => dir,
-                    Err(why) => {
-                        tracing::error!(partition = %name, "it is not served: {why}");
-                        self.broken.lock().insert(name);
-                        return None;
-                    }
-                };
-                match self.create(&dir, &name, topic_id, settings) {
-                    Ok(log) => (dir, log),
-                    Err(error) => {
-                        dir.fail("creating a partition", &error);
-                        return None;
-                    }
-                }
-            }
-        };
-        let partition = Arc::new(Partition::new(name, topic_id, self.node, Arc::clone(&dir), log, settings));
+    ) -> Arc<Partition> {
+        let partition = Arc::new(Partition::new(name, topic_id, self.node, Arc::clone(dir), log, settings));
         dir.add(&partition);
         if partition.has_unsynced_records() {
             // What a crash left was perhaps read from the page cache alone; nobody may see it before it is durable.
             partition.sync_now();
         }
-        Some(partition)
+        self.lead(&partition, wanted);
+        partition
     }
 
-    fn create(&self, dir: &LogDir, name: &TopicPartition, topic_id: TopicId, settings: &TopicSettings) -> Result<PartitionLog, LogError> {
-        let folder = dir.path().join(name.to_string());
-        PartitionLog::create(Arc::clone(dir.disk()), &folder, name.clone(), topic_id, settings.log.clone(), self.clock.now())
+    fn lead(&self, partition: &Partition, wanted: &PartitionImage) {
+        let leadership = Leadership { leader: wanted.leader, epoch: wanted.leader_epoch };
+        partition.follow(leadership, i32::try_from(wanted.isr.len()).unwrap_or(i32::MAX));
+        let directory = partition.log_dir().id();
+        if wanted.directory_of(self.node) != Some(directory) {
+            self.choices.lock().push((partition.topic_id(), partition.topic_partition().partition, directory));
+            self.chosen.notify_one();
+        }
+    }
+
+    /// Takes over a log that was being opened, as what the metadata says now.
+    pub(super) fn settle(&self, job: OpenJob, opened: Opened, opened_with: &Arc<Followed>, settings: &TopicSettings) {
+        let _changing = self.changing.lock();
+        let followed = self.followed().unwrap_or_else(|| Arc::clone(opened_with));
+        let (dir, name) = (Arc::clone(&job.dir), job.name.clone());
+        let is_deleted = self.opening.is_deleted(&name);
+        let topic = followed.image.topic(name.topic.as_str());
+        let wanted = topic.and_then(|topic| Some((topic, topic.partition(name.partition).filter(|p| p.has_replica(self.node))?)));
+        let changed;
+        let settings = if Arc::ptr_eq(opened_with, &followed) {
+            settings
+        } else {
+            changed = self.settings(name.topic.as_str(), &followed.image, &followed.config);
+            &changed
+        };
+        let settled = match (opened, wanted) {
+            (Opened::Broken, _) if !is_deleted => Ok(false),
+            (Opened::Log(log), Some((topic, wanted))) if !is_deleted => {
+                self.take_over(&dir, &name, *log, topic, wanted, settings).map(|()| true)
+            }
+            (opened, _) => {
+                let disposed = match opened {
+                    Opened::Stranger => self.put_aside(&dir, &job.path, &name),
+                    Opened::Log(mut log) => {
+                        log.release_files();
+                        self.remove_later(&dir, &job.path, &name, settings.log.file_delete_delay_ms)
+                    }
+                    Opened::Broken => self.remove_later(&dir, &job.path, &name, settings.log.file_delete_delay_ms),
+                };
+                disposed.map(|()| {
+                    dir.forget_unopened(&name);
+                    if let Some((topic, wanted)) = wanted {
+                        for made in self.make(topic.id, vec![(name.clone(), wanted)], settings) {
+                            self.put_in_place(made);
+                        }
+                    }
+                    true
+                })
+            }
+        };
+        let settled = settled.unwrap_or_else(|error| {
+            tracing::error!(partition = %name, "it is not served: {error}");
+            dir.note_open_failure(&error);
+            false
+        });
+        self.opening.note_settled(&name, (!settled).then_some(job));
+    }
+
+    fn take_over(
+        &self,
+        dir: &Arc<LogDir>,
+        name: &TopicPartition,
+        mut log: PartitionLog,
+        topic: &TopicImage,
+        wanted: &PartitionImage,
+        settings: &TopicSettings,
+    ) -> Result<(), LogError> {
+        if log.topic_id().is_none() {
+            log.assign_topic_id(topic.id)?;
+        }
+        log.update_config(settings.log.clone());
+        let partition = self.serve(name.clone(), topic.id, dir, log, wanted, settings);
+        // Not before it is among the directory's partitions: whoever writes checkpoints finds it in one of the two.
+        dir.forget_unopened(name);
+        self.put_in_place(partition);
+        Ok(())
+    }
+
+    fn put_in_place(&self, partition: Arc<Partition>) {
+        let topics = self.topics.load();
+        let topic = topics.by_id.get(&partition.topic_id());
+        let index = usize::try_from(partition.topic_partition().partition.0);
+        if let (Some(topic), Ok(index)) = (topic, index)
+            && let Some(place) = topic.places.get(index)
+        {
+            let _ = place.set(partition);
+        }
     }
 
     /// Where a partition goes that is in no directory yet.
@@ -308,35 +438,49 @@ impl PartitionManager {
 
     fn configure(&self, topic: &Topic, image: &MetadataImage, config: &ServerConfig) {
         let settings = self.settings(topic.name.as_str(), image, config);
-        for partition in topic.partitions.iter().flatten() {
+        for partition in topic.partitions() {
             partition.configure(&settings);
         }
     }
 
-    fn delete_topic(&self, topics: &mut Topics, gone: &TopicImage) {
+    fn delete_topic(&self, topics: &mut Topics, gone: &TopicImage, before: &MetadataImage, config: &ServerConfig) {
         if topics.by_name.get(&gone.name).is_some_and(|topic| topic.id == gone.id)
             && let Some(topic) = topics.remove(gone.name.as_str())
         {
-            for partition in topic.partitions.iter().flatten() {
+            for partition in topic.partitions() {
                 self.delete(partition);
             }
         }
-        self.broken.lock().retain(|broken| broken.topic != gone.name);
+        let unserved = gone.iter().map(|(id, _)| TopicPartition::new(gone.name.clone(), id)).filter(|name| self.opening.has(name));
+        let mut settings = None;
+        for name in unserved {
+            let settings = settings.get_or_insert_with(|| self.settings(gone.name.as_str(), before, config));
+            self.forget_unserved(&name, gone.id, settings);
+        }
         self.forget_log_starts(|partition| partition.topic == gone.name);
     }
 
-    /// Before logs are made that bear the names of others that are gone.
-    fn forget_recovery_points(&self, topic: &TopicImage, partitions: &[Option<Arc<Partition>>]) {
-        let found = self.found.lock();
-        let missing = topic.iter().zip(partitions).filter(|((_, wanted), place)| place.is_none() && wanted.has_replica(self.node));
-        let names = missing.map(|((id, _), _)| TopicPartition::new(topic.name.clone(), id));
-        let to_be_made: Vec<TopicPartition> = names.filter(|name| !found.has(name)).collect();
-        drop(found);
-        if to_be_made.is_empty() {
+    /// Deletes what is not served.
+    fn forget_unserved(&self, name: &TopicPartition, topic_id: TopicId, settings: &TopicSettings) {
+        let Some(job) = self.opening.forget(name) else { return };
+        job.dir.forget_unopened(name);
+        if job.dir.is_offline() {
             return;
         }
+        let is_stranger = topic_id_of(&**job.dir.disk(), &job.path).is_some_and(|found| found != topic_id);
+        let disposed = match is_stranger {
+            true => self.put_aside(&job.dir, &job.path, name),
+            false => self.remove_later(&job.dir, &job.path, name, settings.log.file_delete_delay_ms),
+        };
+        if let Err(error) = disposed {
+            job.dir.fail("deleting a partition", &error);
+        }
+    }
+
+    /// Before logs are made that bear the names of others that are gone.
+    fn forget_recovery_points(&self, names: &[TopicPartition]) {
         for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
-            if let Err(error) = dir.forget_recovery_points(&to_be_made) {
+            if let Err(error) = dir.forget_recovery_points(names) {
                 // Were the log made all the same, a crash could make its records out of those of the old one.
                 dir.fail("forgetting the recovery points of deleted partitions", &error);
             }
@@ -366,6 +510,7 @@ impl PartitionManager {
 
     /// Syncs and closes everything, and notes in each directory that it was left in order. To be called once nobody appends any more.
     pub fn close(&self, broker_epoch: BrokerEpoch) {
+        self.opening.stop();
         self.scrubber.stop();
         self.maintenance.stop();
         for mut syncer in std::mem::take(&mut *self.syncers.lock()) {

@@ -6,11 +6,15 @@
 mod backlog;
 mod checkpoints;
 mod errors;
+mod folders;
 mod load;
 mod log_dir;
 mod log_starts;
 mod maintenance;
 mod manager;
+mod opening;
+#[cfg(test)]
+mod opening_tests;
 mod replica;
 mod scrub;
 mod settings;

@@ -221,7 +221,7 @@ async fn a_partition_found_in_two_directories_is_for_people_to_sort_out() {
     }
     let dirs = broker.context.partitions.log_dirs().iter().map(|d| LogDirSpec { path: d.path().to_owned(), id: d.id() });
     let next = PartitionManager::new(NodeId(1), dirs.collect(), Arc::new(broker.disk.clone()), Arc::clone(&broker.clock) as _).unwrap();
-    let refused = next.load(&broker.context.image(), &broker.context.config).unwrap_err();
+    let refused = next.load(&broker.context.image()).unwrap_err();
     assert!(refused.to_string().contains("/d0/logs-0") && refused.to_string().contains("/d1/logs-0"), "{refused}");
 }
 
@@ -357,7 +357,7 @@ async fn the_controller_is_told_where_partitions_are_and_a_missing_directory_is_
 
 #[test]
 fn folders_out_of_the_way_have_names_that_fit() {
-    let names = load::FolderNames::new([0xff; 16]);
+    let names = folders::FolderNames::new([0xff; 16]);
     let topic = ottla_model::TopicName::new(&"t".repeat(249)).unwrap();
     let long = ottla_model::TopicPartition::new(topic, PartitionId(123_456));
     let (first, second) = (names.with_suffix(&long, "-delete"), names.with_suffix(&long, "-delete"));
