@@ -17,7 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ottla-cluster", &["ottla-model"]),
     ("ottla-broker", &["ottla-model", "ottla-wire", "ottla-log", "ottla-cluster"]),
     ("ottla-client", &["ottla-model", "ottla-wire"]),
-    ("ottla", &["ottla-model", "ottla-broker", "ottla-client"]),
+    ("ottla-perf", &["ottla-model", "ottla-wire", "ottla-client"]),
+    ("ottla", &["ottla-model", "ottla-broker", "ottla-client", "ottla-perf"]),
     ("ottla-e2e", &["ottla-model", "ottla-wire", "ottla-client"]),
     ("xtask", &[]),
 ];
