@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{config, consume, produce, serve, topic};
+use commands::{config, consume, perf, produce, serve, topic};
 
 /// Exit codes, and the sources of settings: the end of every `--help`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 not understood (wrong arguments or settings).";
@@ -47,6 +47,7 @@ enum Command {
     Produce(produce::ProduceArgs),
     Consume(consume::ConsumeArgs),
     Config(config::ConfigArgs),
+    Perf(perf::PerfArgs),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +59,8 @@ fn main() -> ExitCode {
         Some(Command::Produce(args)) => in_runtime(produce::run(args)),
         Some(Command::Consume(args)) => in_runtime(consume::run(args)),
         Some(Command::Config(args)) => in_runtime(config::run(args)),
+        // Blocking sockets and threads of its own: the broker is to be measured, not a runtime.
+        Some(Command::Perf(args)) => perf::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,6 +45,9 @@ fn what_users_type_is_understood() {
         "ottla config describe --topic logs --all",
         "ottla config set --broker 1 log.retention.ms=1",
         "ottla config delete --broker-defaults log.retention.ms",
+        "ottla perf produce load --create --partitions 6 --config write.caching=true --acks 1 --compression zstd --seconds 5 --pid 1,2",
+        "ottla perf consume load --no-check --mib 5 --bootstrap-server a:9092 --json",
+        "ottla perf limit --write same-pages --same-mib 64",
     ] {
         if let Err(error) = Cli::try_parse_from(line.split(' ')) {
             panic!("{line}: {error}");
@@ -65,6 +68,11 @@ fn what_cannot_be_meant_is_refused_with_exit_code_2() {
         ("ottla consume logs --json --print key", ErrorKind::ArgumentConflict),
         ("ottla config describe", ErrorKind::MissingRequiredArgument),
         ("ottla config set --topic a --broker 1 b=c", ErrorKind::ArgumentConflict),
+        ("ottla perf produce load --create", ErrorKind::MissingRequiredArgument),
+        ("ottla perf produce load --config a=b", ErrorKind::MissingRequiredArgument),
+        ("ottla perf produce load --mib 1 --seconds 1", ErrorKind::ArgumentConflict),
+        ("ottla perf produce load --connections 0", ErrorKind::ValueValidation),
+        ("ottla perf ledger load --file f --record-size 10", ErrorKind::ValueValidation),
         ("ottla sevre", ErrorKind::InvalidSubcommand),
     ] {
         let error = refused(line);
@@ -75,7 +83,7 @@ fn what_cannot_be_meant_is_refused_with_exit_code_2() {
 
 #[test]
 fn every_command_has_examples_and_says_its_exit_codes() {
-    for path in [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["config"]] {
+    for path in [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["config"], &["perf"]] {
         let text = help(path);
         let title = format!("ottla {}", path.join(" "));
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{title} is wrapped by terminals: {text}");
@@ -110,7 +118,9 @@ fn help_names_where_the_cluster_is_looked_for() {
 #[test]
 fn the_examples_of_the_help_can_be_typed() {
     let mut examples = 0;
-    for path in [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["config"]] {
+    for path in
+        [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["config"], &["perf"], &["perf", "produce"], &["perf", "ledger"]]
+    {
         let text = help(path);
         for line in text.lines().filter(|line| line.starts_with("  ") && line.contains("ottla ")) {
             // Behind the command stands, after some blanks, what it does; before it perhaps what is piped in.
