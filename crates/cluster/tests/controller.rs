@@ -218,7 +218,8 @@ fn producer_ids_come_in_blocks_that_never_overlap() {
 fn change(cluster: &mut Cluster, broker: i32, fenced: Option<bool>, in_controlled_shutdown: Option<bool>) -> bool {
     let broker_id = NodeId(broker);
     let broker_epoch = cluster.image.broker(broker_id).unwrap().epoch;
-    match cluster.run(Command::ChangeBroker(ChangeBroker { broker_id, broker_epoch, fenced, in_controlled_shutdown })).unwrap() {
+    let change = ChangeBroker { broker_id, broker_epoch, fenced, in_controlled_shutdown, offline_dirs: Vec::new() };
+    match cluster.run(Command::ChangeBroker(change)).unwrap() {
         Reply::BrokerChanged(state) => state.leads,
         other => panic!("{other:?}"),
     }
@@ -295,6 +296,75 @@ fn a_broker_with_several_log_dirs_tells_where_it_put_a_replica() {
     assert!(matches!(assigned[1], Err(ControllerError::UnknownReplica { .. })));
     assert!(matches!(assigned[2], Err(ControllerError::UnknownPartition { .. })));
     assert_eq!(directory(&cluster), dirs[1]);
+}
+
+/// Broker 1 with two directories and a partition in each.
+fn two_dirs() -> (Cluster, [DirectoryId; 2]) {
+    let mut cluster = Cluster::of(2);
+    let dirs = [1, 2].map(|nth| DirectoryId(Uuid::from_bytes([nth; 16])));
+    register_with(&mut cluster, &dirs);
+    let topic = create_one(&mut cluster, manual("alone", vec![partition(&[1]), (PartitionId(1), nodes(&[1]))])).unwrap();
+    let shared = create_one(&mut cluster, manual("both", vec![partition(&[1, 2])])).unwrap();
+    let assignments = vec![(topic.id, PartitionId(0), dirs[0]), (topic.id, PartitionId(1), dirs[1]), (shared.id, PartitionId(0), dirs[1])];
+    let broker_epoch = cluster.image.broker(NodeId(1)).unwrap().epoch;
+    cluster.run(Command::AssignReplicasToDirs(AssignReplicasToDirs { broker_id: NodeId(1), broker_epoch, assignments })).unwrap();
+    (cluster, dirs)
+}
+
+fn register_with(cluster: &mut Cluster, dirs: &[DirectoryId]) {
+    let Command::RegisterBroker(mut broker) = ready_broker(1) else { panic!() };
+    broker.log_dirs = dirs.to_vec();
+    cluster.run(Command::RegisterBroker(broker)).unwrap();
+}
+
+fn leader(cluster: &Cluster, topic: &str, partition: i32) -> NodeId {
+    cluster.image.partition(topic, PartitionId(partition)).unwrap().leader
+}
+
+#[test]
+fn a_directory_that_fails_takes_only_its_own_replicas_along() {
+    let (mut cluster, dirs) = two_dirs();
+    assert_eq!([leader(&cluster, "alone", 0), leader(&cluster, "alone", 1), leader(&cluster, "both", 0)], [NodeId(1); 3]);
+    let broker_epoch = cluster.image.broker(NodeId(1)).unwrap().epoch;
+    let fail = |dir| {
+        let (fenced, in_controlled_shutdown, offline_dirs) = (None, None, vec![dir]);
+        Command::ChangeBroker(ChangeBroker { broker_id: NodeId(1), broker_epoch, fenced, in_controlled_shutdown, offline_dirs })
+    };
+    cluster.run(fail(dirs[1])).unwrap();
+    assert_eq!(cluster.image.broker(NodeId(1)).unwrap().log_dirs, [dirs[0]]);
+    assert_eq!(
+        [leader(&cluster, "alone", 0), leader(&cluster, "alone", 1), leader(&cluster, "both", 0)],
+        [NodeId(1), NodeId::NONE, NodeId(2)]
+    );
+    let both = cluster.image.partition("both", PartitionId(0)).unwrap();
+    assert_eq!(both.isr, nodes(&[2]));
+    let alone = cluster.image.partition("alone", PartitionId(1)).unwrap();
+    assert_eq!(alone.isr, nodes(&[1]), "it alone has everything");
+    let records = cluster.log.len();
+    cluster.run(fail(dirs[1])).unwrap();
+    assert_eq!(cluster.log[records], [], "told twice, it is old news");
+    cluster.run(fail(dirs[0])).unwrap();
+    assert_eq!(cluster.image.broker(NodeId(1)).unwrap().log_dirs, [dirs[0]], "one without any stops by itself");
+}
+
+#[test]
+fn a_broker_leads_nothing_in_directories_that_it_comes_back_without() {
+    let (mut cluster, dirs) = two_dirs();
+    register_with(&mut cluster, &dirs[..1]);
+    assert_eq!(
+        [leader(&cluster, "alone", 0), leader(&cluster, "alone", 1), leader(&cluster, "both", 0)],
+        [NodeId(1), NodeId::NONE, NodeId(2)]
+    );
+    // Found in another directory: somebody has moved it there.
+    let topic_id = cluster.image.topic("alone").unwrap().id;
+    let broker_epoch = cluster.image.broker(NodeId(1)).unwrap().epoch;
+    let assignments = vec![(topic_id, PartitionId(1), dirs[0])];
+    cluster.run(Command::AssignReplicasToDirs(AssignReplicasToDirs { broker_id: NodeId(1), broker_epoch, assignments })).unwrap();
+    assert_eq!(leader(&cluster, "alone", 1), NodeId(1));
+    let (mut cluster, dirs) = two_dirs();
+    register_with(&mut cluster, &dirs[..1]);
+    register_with(&mut cluster, &dirs);
+    assert_eq!(leader(&cluster, "alone", 1), NodeId(1), "there again with its directory");
 }
 
 #[test]

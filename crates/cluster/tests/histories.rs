@@ -58,7 +58,8 @@ fn command(step: &Step, image: &MetadataImage) -> Command {
     match *step {
         Step::Register(id) => ready_broker(id),
         Step::Change(id, fenced, in_controlled_shutdown) => {
-            Command::ChangeBroker(ChangeBroker { broker_id: NodeId(id), broker_epoch: epoch(id), fenced, in_controlled_shutdown })
+            let (broker_id, broker_epoch, offline_dirs) = (NodeId(id), epoch(id), Vec::new());
+            Command::ChangeBroker(ChangeBroker { broker_id, broker_epoch, fenced, in_controlled_shutdown, offline_dirs })
         }
         Step::Unregister(id) => Command::UnregisterBroker { broker_id: NodeId(id) },
         Step::Create(topic, partitions, factor, validate_only) => {

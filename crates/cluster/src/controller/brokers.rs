@@ -1,6 +1,6 @@
 //! Brokers come, go, and are fenced; and with them the leaders of their partitions.
 
-use ottla_model::{BrokerEpoch, NodeId, PartitionId, TopicId};
+use ottla_model::{BrokerEpoch, DirectoryId, NodeId, PartitionId, TopicId};
 
 use super::ControllerError;
 use super::command::{BrokerRegistered, BrokerState, ChangeBroker, RegisterBroker};
@@ -46,6 +46,7 @@ pub(super) fn register(draft: &mut Draft<'_>, command: &RegisterBroker) -> Resul
     // What the process before this one led has no leader any more. A broker that takes over at once does so under a new leader
     // epoch: what the old process wrote and lost must be told from what this one writes.
     if command.ready {
+        leave_failed_dirs(draft, broker_id)?;
         elect(draft, |partition| partition.leader == broker_id || partition.leader == NodeId::NONE)?;
     } else {
         leave(draft, broker_id)?;
@@ -54,14 +55,19 @@ pub(super) fn register(draft: &mut Draft<'_>, command: &RegisterBroker) -> Resul
 }
 
 pub(super) fn change(draft: &mut Draft<'_>, command: &ChangeBroker) -> Result<BrokerState, ControllerError> {
-    let ChangeBroker { broker_id, broker_epoch, fenced, in_controlled_shutdown } = *command;
+    let ChangeBroker { broker_id, broker_epoch, fenced, in_controlled_shutdown, ref offline_dirs } = *command;
     let before = check_epoch(&draft.image, broker_id, broker_epoch)?;
     let was_active = before.is_active();
     let changes = |asked: Option<bool>, is: bool| asked.filter(|asked| *asked != is);
     let fenced = changes(fenced, before.fenced);
     let in_controlled_shutdown = changes(in_controlled_shutdown, before.in_controlled_shutdown);
-    if fenced.is_some() || in_controlled_shutdown.is_some() {
-        draft.emit(MetadataRecord::BrokerRegistrationChange { broker_id, broker_epoch, fenced, in_controlled_shutdown, log_dirs: None })?;
+    let has_failed = |dir: &DirectoryId| offline_dirs.contains(dir);
+    // The last one stays: who names none is taken for one that has nothing to tell of its dirs, and a broker without any stops.
+    let log_dirs = before.log_dirs.iter().any(has_failed).then(|| before.log_dirs.iter().copied().filter(|dir| !has_failed(dir)).collect());
+    let log_dirs = log_dirs.filter(|left: &Vec<DirectoryId>| !left.is_empty());
+    let dirs_failed = log_dirs.is_some();
+    if fenced.is_some() || in_controlled_shutdown.is_some() || dirs_failed {
+        draft.emit(MetadataRecord::BrokerRegistrationChange { broker_id, broker_epoch, fenced, in_controlled_shutdown, log_dirs })?;
     }
     let after = check_epoch(&draft.image, broker_id, broker_epoch)?;
     let (fenced, in_controlled_shutdown, active) = (after.fenced, after.in_controlled_shutdown, after.is_active());
@@ -72,6 +78,9 @@ pub(super) fn change(draft: &mut Draft<'_>, command: &ChangeBroker) -> Result<Br
         (false, false) if fenced => leave(draft, broker_id)?,
         (false, true) => elect(draft, |partition| partition.leader == NodeId::NONE)?,
         (true, true) | (false, false) => {}
+    }
+    if dirs_failed {
+        leave_failed_dirs(draft, broker_id)?;
     }
     let leads = draft.image.topics().any(|topic| topic.partitions.iter().any(|partition| partition.leader == broker_id));
     Ok(BrokerState { fenced, in_controlled_shutdown, leads })
@@ -85,7 +94,26 @@ pub(super) fn unregister(draft: &mut Draft<'_>, broker_id: NodeId) -> Result<(),
 
 /// A broker that cannot serve leaves every ISR that has another member, and leads nothing.
 fn leave(draft: &mut Draft<'_>, broker_id: NodeId) -> Result<(), ControllerError> {
+    leave_those(draft, broker_id, |_, _| true)
+}
+
+/// The same for what it has in directories that have failed (KIP-858).
+fn leave_failed_dirs(draft: &mut Draft<'_>, broker_id: NodeId) -> Result<(), ControllerError> {
+    let is_offline = |image: &MetadataImage, partition: &PartitionImage| {
+        image.broker(broker_id).is_some_and(|broker| !broker.has_replica_online(partition))
+    };
+    leave_those(draft, broker_id, is_offline)
+}
+
+fn leave_those(
+    draft: &mut Draft<'_>,
+    broker_id: NodeId,
+    which: impl Fn(&MetadataImage, &PartitionImage) -> bool,
+) -> Result<(), ControllerError> {
     change_partitions(draft, |image, partition, change| {
+        if !which(image, partition) {
+            return;
+        }
         let others: Vec<NodeId> = partition.isr.iter().copied().filter(|replica| *replica != broker_id).collect();
         let in_isr = others.len() < partition.isr.len();
         // The last member stays: it alone is known to have everything.
@@ -126,8 +154,9 @@ fn elect(draft: &mut Draft<'_>, which: impl Fn(&PartitionImage) -> bool) -> Resu
 }
 
 /// The first of a partition's replicas that is in `isr` and may lead.
-fn leader_among(image: &MetadataImage, partition: &PartitionImage, isr: &[NodeId]) -> NodeId {
-    let may_lead = |replica: &&NodeId| isr.contains(replica) && image.broker(**replica).is_some_and(|broker| broker.is_active());
+pub(super) fn leader_among(image: &MetadataImage, partition: &PartitionImage, isr: &[NodeId]) -> NodeId {
+    let is_up = |replica: NodeId| image.broker(replica).is_some_and(|broker| broker.is_active() && broker.has_replica_online(partition));
+    let may_lead = |replica: &&NodeId| isr.contains(replica) && is_up(**replica);
     partition.replicas.iter().find(may_lead).copied().unwrap_or(NodeId::NONE)
 }
 

@@ -107,9 +107,9 @@ pub struct RegisterBroker {
     pub features: BTreeMap<String, SupportedLevels>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// The ids of its log dirs.
+    /// The ids of its log dirs that work.
     pub log_dirs: Vec<DirectoryId>,
-    /// Whether it can serve at once, as a broker does that has the whole metadata and has opened its logs: it then becomes the
+    /// Whether it can serve at once, as a broker does that has the whole metadata and has found its logs: it then becomes the
     /// leader of what it may lead, each with a new leader epoch. Else it is fenced until a [`ChangeBroker`] says otherwise.
     pub ready: bool,
 }
@@ -132,6 +132,8 @@ pub struct ChangeBroker {
     pub fenced: Option<bool>,
     /// Begin or end a controlled shutdown; `None`: as it is.
     pub in_controlled_shutdown: Option<bool>,
+    /// Log dirs that have failed since it registered (KIP-858).
+    pub offline_dirs: Vec<DirectoryId>,
 }
 
 /// A broker's state after a [`ChangeBroker`].

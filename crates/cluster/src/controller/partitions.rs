@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ottla_model::{DirectoryId, NodeId, PartitionId, TopicId};
 
-use super::brokers::check_epoch;
+use super::brokers::{check_epoch, leader_among};
 use super::command::{AssignReplicasToDirs, CreatePartitions, NewPartitions};
 use super::draft::Draft;
 use super::topics::{Each, check_assignment, check_total, count_each, new_partition};
@@ -83,5 +83,17 @@ fn assign_directory(
     }
     let change = PartitionChange { directories: Some(directories), ..PartitionChange::of(topic_id, partition_id) };
     draft.emit(MetadataRecord::PartitionChange(change))?;
+    elect_if_leaderless(draft, topic_id, partition_id)
+}
+
+/// A replica that was thought to be in a directory that has failed, and is in another, can lead.
+fn elect_if_leaderless(draft: &mut Draft<'_>, topic_id: TopicId, partition_id: PartitionId) -> Result<(), ControllerError> {
+    let partition = draft.image.topic_by_id(topic_id).and_then(|topic| topic.partition(partition_id));
+    let Some(partition) = partition.filter(|partition| partition.leader == NodeId::NONE) else { return Ok(()) };
+    let leader = leader_among(&draft.image, partition, &partition.isr);
+    if leader != NodeId::NONE {
+        let change = PartitionChange { leader: Some(leader), ..PartitionChange::of(topic_id, partition_id) };
+        draft.emit(MetadataRecord::PartitionChange(change))?;
+    }
     Ok(())
 }

@@ -125,6 +125,17 @@ impl BrokerImage {
         !self.fenced && !self.in_controlled_shutdown
     }
 
+    /// Whether it can use this directory (KIP-858). One that nobody has told of is not known to have failed; nor is any of a broker that
+    /// names none.
+    pub fn has_online_dir(&self, directory: DirectoryId) -> bool {
+        directory == DirectoryId::UNASSIGNED || self.log_dirs.is_empty() || self.log_dirs.contains(&directory)
+    }
+
+    /// Whether it can use the directory of the replica that it holds of this partition.
+    pub fn has_replica_online(&self, partition: &PartitionImage) -> bool {
+        partition.directory_of(self.id).is_none_or(|directory| self.has_online_dir(directory))
+    }
+
     /// Where it is reached by the listener of this name.
     pub fn end_point(&self, listener: &str) -> Option<&BrokerEndpoint> {
         self.end_points.iter().find(|end_point| end_point.name == listener)
