@@ -196,6 +196,12 @@ impl BrokerContext {
         }
     }
 
+    /// Waits until what this image says can be seen.
+    #[cfg(test)]
+    pub(crate) async fn published_at_least(&self, image: &MetadataImage) {
+        self.published.reach(image.position()).await;
+    }
+
     /// Where these nodes are reached on a listener; those that are not are left out.
     pub fn endpoints(&self, nodes: &[i32], listener: &str) -> Vec<NodeAddress> {
         let image = self.image();

@@ -1,16 +1,16 @@
 //! Carries each new image of the controller to this broker: first to the local partitions, then to everybody else.
 //!
 //! Owns the published image and the broker's effective configuration. A request that sees a topic in the published image finds its
-//! partitions: an image is published only when the logs it asks for are there, or known to be on their way. File calls run on blocking threads, never on a network
-//! thread.
+//! partitions: an image is published only when the logs it asks for are there, or known to be on their way. File calls run on blocking
+//! threads, never on a network thread.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ottla_cluster::controller::{AssignReplicasToDirs, Command};
+use ottla_cluster::controller::{AssignReplicasToDirs, ChangeBroker, Command};
 use ottla_cluster::metadata::{MetadataImage, MetadataPosition};
-use ottla_model::NodeId;
 use ottla_model::config::ServerConfig;
+use ottla_model::{DirectoryId, NodeId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -106,9 +106,14 @@ impl MetadataPublisher {
                         tracing::error!("an image of the metadata could not be taken over: {error}");
                     }
                 }
+                let mut dir_failed = std::pin::pin!(partitions.dir_failed());
+                // Before it is looked at which have failed, so that none is missed.
+                dir_failed.as_mut().enable();
                 reporter.unreported.lock().extend(partitions.take_choices());
                 reporter.report(&published.image());
+                reporter.report_offline(&published.image(), &partitions);
                 tokio::select! {
+                    () = dir_failed => {}
                     changed = images.changed() => if changed.is_err() { return },
                     () = partitions.choices_made() => {}
                     _ = stopped.wait_for(|stop| *stop) => return,
@@ -136,6 +141,24 @@ struct Reporter {
 }
 
 impl Reporter {
+    /// Tells of log directories that have failed, so that who asks for the metadata is not sent to what is in them.
+    fn report_offline(&self, image: &MetadataImage, partitions: &PartitionManager) {
+        let broker_id = self.controller.node_id();
+        let Some(broker) = image.broker(broker_id) else { return };
+        let offline_dirs: Vec<DirectoryId> = partitions.offline_dirs().into_iter().filter(|dir| broker.log_dirs.contains(dir)).collect();
+        // The last one is not taken off: the broker is about to stop.
+        if offline_dirs.is_empty() || (broker.log_dirs.len() == 1) {
+            return;
+        }
+        let controller = self.controller.clone();
+        let change = ChangeBroker { broker_id, broker_epoch: broker.epoch, fenced: None, in_controlled_shutdown: None, offline_dirs };
+        tokio::spawn(async move {
+            if let Err(error) = controller.submit(Command::ChangeBroker(change)).await {
+                tracing::warn!("the metadata does not tell yet that a log directory has failed: {error}");
+            }
+        });
+    }
+
     fn report(&self, image: &MetadataImage) {
         let broker_id = self.controller.node_id();
         // Before its registration a broker has nobody to speak for.

@@ -79,8 +79,8 @@ pub struct Broker {
 impl Broker {
     /// Starts a node, and returns once it serves.
     ///
-    /// The ports are taken first: that one of them is in use is found before a file is touched. Nothing is accepted
-    /// before all partitions that this node leads are there.
+    /// The ports are taken first: that one of them is in use is found before a file is touched. Nothing is accepted before it is known
+    /// which partitions are here; their logs are opened behind that, and each is served as it is ready.
     pub async fn start(config: ServerConfig) -> Result<Broker, StartError> {
         if !config.process_roles.broker {
             return Err(StartError::NoBrokerRole);
@@ -174,10 +174,12 @@ async fn open_partitions(
     disk: Arc<dyn Disk>,
 ) -> Result<(Arc<BrokerContext>, MetadataPublisher), StartError> {
     let (config, controller, dirs) = (Arc::clone(config), controller.clone(), storage.log_dirs.clone());
+    let lacks_dirs = !storage.failed_dirs.is_empty();
     let seed = u64::from_be_bytes(random_uuid()?.to_bytes()[..8].try_into().unwrap_or_default());
     let clock: Arc<SystemClock> = Arc::default();
     let opened = tokio::task::spawn_blocking(move || {
-        let partitions = Arc::new(PartitionManager::new(config.node_id, dirs, disk, Arc::clone(&clock) as _)?);
+        let partitions = PartitionManager::new(config.node_id, dirs, disk, Arc::clone(&clock) as _)?.lacking_dirs(lacks_dirs);
+        let partitions = Arc::new(partitions);
         BrokerContext::start(config, controller, partitions, clock, seed)
     });
     Ok(opened.await??)
@@ -192,7 +194,7 @@ async fn register(context: &Arc<BrokerContext>, storage: &Storage, bound: &[Boun
         end_points: end_points(&context.config, bound)?,
         features: supported_features(),
         rack: context.config.broker_rack.clone(),
-        log_dirs: storage.log_dirs.iter().map(|dir| dir.id).collect(),
+        log_dirs: context.partitions.log_dirs().iter().filter(|dir| !dir.is_offline()).map(|dir| dir.id()).collect(),
         ready: true,
     });
     context.command(command, Instant::now() + REGISTRATION).await?;

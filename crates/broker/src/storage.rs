@@ -1,6 +1,7 @@
 //! Taking the log dirs at start: locked against other processes, known to be this node's, formatted where that is safe.
 //!
-//! Owns the decision whose directories these are; never looks into a partition.
+//! Owns the decision whose directories these are; never looks into a partition. A directory that cannot be used is left out, so that the
+//! node serves what is in the others; the one with the metadata log is needed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -67,8 +68,10 @@ pub enum StorageError {
 pub struct Storage {
     /// The cluster they belong to.
     pub cluster_id: ClusterId,
-    /// `log.dirs`, in their order.
+    /// Those of `log.dirs` that can be used, in their order.
     pub log_dirs: Vec<LogDirSpec>,
+    /// Those that cannot.
+    pub failed_dirs: Vec<PathBuf>,
     /// `metadata.log.dir`.
     pub metadata_dir: LogDirSpec,
     /// Whether nothing of a cluster is in them yet, so that a new metadata log loses nothing.
@@ -84,35 +87,91 @@ impl Storage {
         let mut seen = BTreeSet::new();
         paths.retain(|path| seen.insert(path.clone()));
 
-        let mut locks = Vec::with_capacity(paths.len());
-        for path in &paths {
-            make_dir(disk, path)?;
-            locks.push(DirLock::acquire(disk, path)?);
-        }
-        let mut is_empty = true;
-        let mut found = Vec::with_capacity(paths.len());
-        for path in &paths {
-            let meta = MetaProperties::read(disk, path)?;
-            let example = partitions(disk, path)?.first().map(ToString::to_string);
-            match (&meta, example) {
-                (None, Some(example)) => return Err(StorageError::Unmarked { dir: path.clone(), example }),
-                (_, example) => is_empty &= example.is_none(),
+        let mut failed_dirs = Vec::new();
+        let mut first_failure = None;
+        let mut found: Vec<Taken> = Vec::with_capacity(paths.len());
+        for path in paths {
+            match Taken::take(disk, path.clone()) {
+                Ok(taken) => found.push(taken),
+                // The metadata log is needed, and a directory of somebody else means that the configuration is wrong.
+                Err(error) if path == config.metadata_log_dir || !error.is_of_the_directory_alone() => return Err(error),
+                Err(error) => {
+                    tracing::error!(
+                        log_dir = %path.display(),
+                        "log directory is offline: {error}; its partitions are not served until it can be used and the broker is restarted"
+                    );
+                    failed_dirs.push(path);
+                    first_failure.get_or_insert(error);
+                }
             }
-            found.push(meta);
         }
-        let cluster_id = agreed_cluster(config.node_id, paths.iter().zip(&found))?.map_or_else(new_cluster_id, Ok)?;
-        let mut specs = Vec::with_capacity(paths.len());
-        for (path, meta) in paths.into_iter().zip(found) {
-            let id = match meta.and_then(|meta| meta.directory_id) {
-                Some(id) => id,
-                None => format(disk, &path, config.node_id, &cluster_id)?,
+        let agreed = agreed_cluster(config.node_id, found.iter().map(|taken| (&taken.path, &taken.meta)))?;
+        let cluster_id = match (agreed, first_failure) {
+            (Some(agreed), _) => agreed,
+            // Perhaps it is the one that says which cluster this is.
+            (None, Some(error)) => return Err(error),
+            (None, None) => new_cluster_id()?,
+        };
+        let is_empty = failed_dirs.is_empty() && found.iter().all(|taken| taken.is_empty);
+        let mut specs = Vec::with_capacity(found.len());
+        let mut locks = Vec::with_capacity(found.len());
+        for Taken { path, lock, meta, .. } in found {
+            locks.push(lock);
+            let formatted = match meta.and_then(|meta| meta.directory_id) {
+                Some(id) => Ok(id),
+                None => format(disk, &path, config.node_id, &cluster_id),
             };
-            specs.push(LogDirSpec { path, id });
+            match formatted {
+                Ok(id) => specs.push(LogDirSpec { path, id }),
+                Err(error) if path == config.metadata_log_dir || !error.is_of_the_directory_alone() => return Err(error),
+                Err(error) => {
+                    tracing::error!(log_dir = %path.display(), "log directory is offline: {error}; it is left alone until the next start");
+                    failed_dirs.push(path);
+                }
+            }
         }
         let metadata_dir = specs.iter().find(|spec| spec.path == config.metadata_log_dir).cloned();
         let metadata_dir = metadata_dir.unwrap_or_else(|| specs[0].clone());
         specs.retain(|spec| config.log_dirs.contains(&spec.path));
-        Ok(Storage { cluster_id, log_dirs: specs, metadata_dir, is_empty, _locks: locks })
+        failed_dirs.retain(|path| config.log_dirs.contains(path));
+        Ok(Storage { cluster_id, log_dirs: specs, failed_dirs, metadata_dir, is_empty, _locks: locks })
+    }
+}
+
+/// A directory that is this process's.
+struct Taken {
+    path: PathBuf,
+    lock: DirLock,
+    meta: Option<MetaProperties>,
+    /// No partition is in it.
+    is_empty: bool,
+}
+
+impl Taken {
+    fn take(disk: &dyn Disk, path: PathBuf) -> Result<Taken, StorageError> {
+        make_dir(disk, &path)?;
+        let lock = DirLock::acquire(disk, &path)?;
+        let meta = MetaProperties::read(disk, &path)?;
+        let example = partitions(disk, &path)?.first().map(ToString::to_string);
+        match (&meta, example) {
+            (None, Some(example)) => Err(StorageError::Unmarked { dir: path, example }),
+            (_, example) => Ok(Taken { path, lock, meta, is_empty: example.is_none() }),
+        }
+    }
+}
+
+impl StorageError {
+    /// The directory itself cannot be used, which says nothing about the others. The rest says that this node has directories that are
+    /// not its own, or that another process runs on one.
+    fn is_of_the_directory_alone(&self) -> bool {
+        match self {
+            StorageError::Log(_) | StorageError::Lock(LockError::Io(_)) => true,
+            StorageError::Lock(LockError::InUse(_))
+            | StorageError::OtherNode { .. }
+            | StorageError::OtherCluster { .. }
+            | StorageError::Unmarked { .. }
+            | StorageError::Random(_) => false,
+        }
     }
 }
 
@@ -199,6 +258,35 @@ mod tests {
         assert!(matches!(Storage::take(&disk, &config(1, "/a,/b")), Err(StorageError::OtherCluster { .. })));
         let _held = Storage::take(&disk, &config(1, "/a")).unwrap();
         assert!(matches!(Storage::take(&disk, &config(1, "/a")), Err(StorageError::Lock(LockError::InUse(_)))));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_left_out() {
+        let file = |disk: &MemDisk, path: &str, bytes: &[u8]| disk.write_atomic(Path::new(path), bytes).unwrap();
+        let disk = MemDisk::new();
+        let before = Storage::take(&disk, &config(1, "/a,/b,/c")).unwrap();
+        let (cluster, ids) = (before.cluster_id.clone(), before.log_dirs.iter().map(|dir| dir.id).collect::<Vec<_>>());
+        drop(before);
+        file(&disk, "/b/meta.properties", b"damaged");
+        disk.remove_dir_all(Path::new("/c")).unwrap();
+        file(&disk, "/c", b"not a folder");
+        let storage = Storage::take(&disk, &config(1, "/a,/b,/c")).unwrap();
+        assert_eq!(storage.log_dirs.iter().map(|dir| (dir.path.as_path(), dir.id)).collect::<Vec<_>>(), [(Path::new("/a"), ids[0])]);
+        assert_eq!(storage.failed_dirs, [Path::new("/b"), Path::new("/c")].map(Path::to_owned));
+        assert_eq!((storage.cluster_id.clone(), storage.is_empty), (cluster, false));
+        assert_eq!(disk.read_all(Path::new("/b/meta.properties")).unwrap(), b"damaged", "for people to look at");
+        drop(storage);
+        // The first has the metadata log.
+        file(&disk, "/a/meta.properties", b"damaged");
+        assert!(matches!(Storage::take(&disk, &config(1, "/a,/b")), Err(StorageError::Log(LogError::BadFile { .. }))));
+    }
+
+    #[test]
+    fn nothing_is_formatted_while_a_directory_cannot_be_looked_at() {
+        let disk = MemDisk::new();
+        disk.write_atomic(Path::new("/b"), b"not a folder").unwrap();
+        assert!(matches!(Storage::take(&disk, &config(1, "/a,/b")), Err(StorageError::Log(_))));
+        assert_eq!(MetaProperties::read(&disk, Path::new("/a")).unwrap(), None);
     }
 
     #[test]

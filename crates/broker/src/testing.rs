@@ -74,10 +74,11 @@ impl TestBroker {
         let dirs: Vec<LogDirSpec> = config
             .log_dirs
             .iter()
-            .enumerate()
-            .map(|(index, path)| {
+            .map(|path| {
                 make_dir(&disk, path).unwrap();
-                LogDirSpec { path: path.clone(), id: DirectoryId(Uuid::from_bytes([index as u8 + 1; 16])) }
+                // The same whichever others are there.
+                let last = path.as_os_str().as_encoded_bytes().last().copied().unwrap();
+                LogDirSpec { path: path.clone(), id: DirectoryId(Uuid::from_bytes([last; 16])) }
             })
             .collect();
         let clock = Arc::new(ManualClock::new(START));

@@ -222,9 +222,11 @@ pub(super) fn reachable_leader(image: &MetadataImage, partition: &PartitionImage
     }
 }
 
-/// The replicas that no client on this listener could reach.
+/// The replicas that no client on this listener could reach, or that are in a log dir that has failed.
 pub(super) fn offline_replicas(image: &MetadataImage, partition: &PartitionImage, listener: &str) -> Vec<i32> {
-    let is_online = |id: &&NodeId| image.broker(**id).is_some_and(|b| !b.fenced && b.end_point(listener).is_some());
+    let is_online = |id: &&NodeId| {
+        image.broker(**id).is_some_and(|b| !b.fenced && b.end_point(listener).is_some() && b.has_replica_online(partition))
+    };
     partition.replicas.iter().filter(|id| !is_online(id)).map(|id| id.0).collect()
 }
 

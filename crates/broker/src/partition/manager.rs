@@ -88,6 +88,8 @@ enum NoPlace {
     DirectoryMissing(DirectoryId),
     #[error("no log directory is left that works")]
     NoneOnline,
+    #[error("it was found in no log directory, and may be in one that does not work; bring that back, or delete the topic")]
+    Perhaps,
 }
 
 /// What the partitions follow.
@@ -108,6 +110,8 @@ pub struct PartitionManager {
     /// Held while partitions come and go.
     changing: Mutex<()>,
     followed: ArcSwapOption<Followed>,
+    /// Some of `log.dirs` could not be used when the broker started, and are not among `dirs`.
+    lacks_dirs: bool,
     /// Places that the controller does not know of yet. Bounded by the partitions of this broker.
     choices: Mutex<Vec<DirectoryChoice>>,
     chosen: Notify,
@@ -135,6 +139,7 @@ impl PartitionManager {
             health,
             changing: Mutex::default(),
             followed: ArcSwapOption::empty(),
+            lacks_dirs: false,
             choices: Mutex::default(),
             chosen: Notify::new(),
             maintenance,
@@ -143,6 +148,13 @@ impl PartitionManager {
             syncers: Mutex::new(syncers),
             clock,
         }
+    }
+
+    /// Some of `log.dirs` could not be used: what is not found in the others may be there.
+    #[must_use]
+    pub fn lacking_dirs(mut self, lacks_dirs: bool) -> PartitionManager {
+        self.lacks_dirs = lacks_dirs;
+        self
     }
 
     /// A partition by its topic's name.
@@ -186,6 +198,16 @@ impl PartitionManager {
     /// Waits until the partition is served, or it is known that it will not be.
     pub async fn settled(&self, name: &TopicPartition) {
         self.opening.settled(name).await;
+    }
+
+    /// The directories that have failed since the start.
+    pub fn offline_dirs(&self) -> Vec<DirectoryId> {
+        self.dirs.iter().filter(|dir| dir.is_offline()).map(|dir| dir.id()).collect()
+    }
+
+    /// Completes when one more directory fails after the future was first enabled or polled.
+    pub fn dir_failed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.health.failed.notified()
     }
 
     /// Waits until the last log directory has failed, and says why: a broker without any stops, as in Kafka.
@@ -415,10 +437,13 @@ impl PartitionManager {
 
     /// Where a partition goes that is in no directory yet.
     fn place(&self, wanted: &PartitionImage) -> Result<Arc<LogDir>, NoPlace> {
+        let is_start = self.followed.load().is_none();
         let mut online = self.dirs.iter().filter(|dir| !dir.is_offline());
         match wanted.directory_of(self.node).filter(|assigned| *assigned != DirectoryId::UNASSIGNED) {
             // Its data is, or was, in that directory. To begin it anew in another would be to forget it without a word.
             Some(assigned) => online.find(|dir| dir.id() == assigned).cloned().ok_or(NoPlace::DirectoryMissing(assigned)),
+            // Made before this start, so it has its folder somewhere, unless the broker ended before it could make it.
+            None if is_start && (self.lacks_dirs || self.dirs.iter().any(|dir| dir.is_offline())) => Err(NoPlace::Perhaps),
             None => online.min_by_key(|dir| dir.partition_count()).cloned().ok_or(NoPlace::NoneOnline),
         }
     }

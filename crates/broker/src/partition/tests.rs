@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_cluster::controller::{Command, DeleteTopics, TopicRef};
-use ottla_log::{AppendOrigin, Disk};
-use ottla_model::{Acks, LeaderEpoch, NodeId, Offset, PartitionId};
+use ottla_cluster::metadata::{MetadataImage, MetadataRecord, PartitionChange};
+use ottla_log::{AppendOrigin, Disk, MemDisk};
+use ottla_model::{Acks, DirectoryId, LeaderEpoch, NodeId, Offset, PartitionId};
+use ottla_wire::ErrorCode;
+use ottla_wire::message::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use tokio::time::Instant;
 
 use super::*;
@@ -316,6 +319,71 @@ async fn the_last_directory_to_fail_takes_the_broker_with_it() {
     assert!((0..2).all(|index| !broker.partition("more", index).log_dir().is_offline()));
     dirs[1].fail("test", &std::io::Error::other("pulled too"));
     assert!(dead.await.unwrap().contains("pulled too"));
+}
+
+/// What Metadata says of a partition: its error, leader and offline replicas.
+async fn told(broker: &TestBroker, topic: &str, index: usize) -> (i16, i32, Vec<i32>) {
+    let topics = vec![MetadataRequestTopic { name: Some(topic), ..Default::default() }];
+    let outcome = broker.call(12, &MetadataRequest { topics: Some(topics), ..Default::default() }).await;
+    let partition = outcome.decode::<MetadataResponse<'_>>(12).topics[0].partitions[index].clone();
+    (partition.error_code, partition.leader_id, partition.offline_replicas)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_directory_takes_only_its_own_partitions_offline_and_clients_are_told() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("logs", 2, &[]).await;
+    let (on_first, on_second) = if broker.partition("logs", 0).log_dir().path() == Path::new("/d0") { (0, 1) } else { (1, 0) };
+    for index in 0..2 {
+        append(&broker.partition("logs", index), &["a"]).await;
+    }
+    let mut images = broker.context.controller.subscribe();
+    let placed = |image: &Arc<MetadataImage>| {
+        image.topic("logs").is_some_and(|t| t.partitions.iter().all(|p| p.directory_of(NodeId(1)) != Some(DirectoryId::UNASSIGNED)))
+    };
+    tokio::time::timeout(Duration::from_secs(60), images.wait_for(placed)).await.unwrap().unwrap();
+    broker.context.partitions.log_dirs()[0].fail("test", &std::io::Error::other("pulled"));
+    let leaderless = |image: &Arc<MetadataImage>| image.partition("logs", PartitionId(on_first)).is_some_and(|p| p.leader == NodeId::NONE);
+    let image = tokio::time::timeout(Duration::from_secs(60), images.wait_for(leaderless)).await.unwrap().unwrap().clone();
+    assert_eq!(image.partition("logs", PartitionId(on_second)).unwrap().leader, NodeId(1));
+    broker.context.published_at_least(&image).await;
+    let (first, second) = (on_first as usize, on_second as usize);
+    assert_eq!(told(&broker, "logs", first).await, (ErrorCode::LeaderNotAvailable.as_i16(), -1, vec![1]));
+    assert_eq!(told(&broker, "logs", second).await, (0, 1, vec![]));
+    assert_eq!(broker.partition("logs", on_first).check_leader(LeaderEpoch::NONE), Err(NotServing::Offline));
+    assert_eq!(append(&broker.partition("logs", on_second), &["b"]).await, Offset(2));
+
+    // Left out at the next start, there again at the one after.
+    let broker = broker.restart_with_dirs("/d1").await;
+    assert_eq!(told(&broker, "logs", first).await, (ErrorCode::LeaderNotAvailable.as_i16(), -1, vec![1]));
+    let broker = broker.restart_with_dirs("/d0,/d1").await;
+    assert_eq!(told(&broker, "logs", first).await, (0, 1, vec![]));
+    assert_eq!(broker.partition("logs", on_first).high_watermark(), Offset(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_may_be_in_a_directory_that_does_not_work_is_not_made_anew() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("logs", 1, &[]).await;
+    append(&broker.partition("logs", 0), &["a"]).await;
+    // Found nowhere, and the metadata does not say where it was.
+    let mut unassigned = MetadataImage::clone(&broker.context.image());
+    let topic_id = unassigned.topic("logs").unwrap().id;
+    let nowhere = PartitionChange { directories: Some(vec![DirectoryId::UNASSIGNED]), ..PartitionChange::of(topic_id, PartitionId(0)) };
+    unassigned.apply(&MetadataRecord::PartitionChange(nowhere)).unwrap();
+    let config = broker.context.effective_config();
+    for (lacks_dirs, expected) in [(true, NotServing::Offline), (false, NotServing::UnknownPartition)] {
+        let disk = MemDisk::new();
+        ottla_log::log_dir::make_dir(&disk, Path::new("/d0")).unwrap();
+        let dirs = vec![LogDirSpec { path: "/d0".into(), id: broker.context.partitions.log_dirs()[0].id() }];
+        let manager = PartitionManager::new(NodeId(1), dirs, Arc::new(disk.clone()), Arc::clone(&broker.clock) as _).unwrap();
+        let manager = manager.lacking_dirs(lacks_dirs);
+        manager.load(&unassigned).unwrap();
+        manager.follow(&MetadataImage::default(), &Arc::new(unassigned.clone()), &config, false);
+        let name = ottla_model::TopicPartition::from_folder_name("logs-0").unwrap();
+        assert_eq!(manager.why_absent(&name), expected);
+        assert_eq!(manager.find("logs", PartitionId(0)).is_some(), !lacks_dirs);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
