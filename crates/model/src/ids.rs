@@ -50,6 +50,14 @@ int_ids! {
     ProducerEpoch(i16);
     /// Sequence number of a record within (producer id, partition); wraps to 0 after `i32::MAX`. `-1`: none.
     Sequence(i32);
+    /// Generation of a classic group: raised whenever its members have joined anew. `-1`: a client outside of any group.
+    Generation(i32);
+    /// Epoch of a consumer group (KIP-848): raised whenever a new target assignment is needed. The epoch of a target assignment is
+    /// that of the group it was computed for.
+    GroupEpoch(i32);
+    /// Epoch of one member of a consumer group (KIP-848): that of the target assignment it has reached. `0` joins, `-1` leaves, `-2` leaves
+    /// for a while (static members).
+    MemberEpoch(i32);
 }
 
 impl NodeId {
@@ -82,6 +90,40 @@ impl ProducerId {
 impl ProducerEpoch {
     /// A batch of a producer without idempotence.
     pub const NONE: ProducerEpoch = ProducerEpoch(-1);
+}
+
+impl Generation {
+    /// A client that is in no group: a standalone consumer, or an admin client.
+    pub const NONE: Generation = Generation(-1);
+
+    /// The one after it; after the largest comes 0, as no member may ever show a negative one.
+    #[must_use]
+    pub const fn next(self) -> Generation {
+        if self.0 == i32::MAX { Generation(0) } else { Generation(self.0 + 1) }
+    }
+}
+
+impl GroupEpoch {
+    /// The one after it; it stays at the largest.
+    #[must_use]
+    pub const fn next(self) -> GroupEpoch {
+        GroupEpoch(self.0.saturating_add(1))
+    }
+}
+
+impl MemberEpoch {
+    /// A member that joins.
+    pub const JOIN: MemberEpoch = MemberEpoch(0);
+    /// A member that leaves.
+    pub const LEAVE: MemberEpoch = MemberEpoch(-1);
+    /// A static member that leaves and means to come back.
+    pub const LEAVE_STATIC: MemberEpoch = MemberEpoch(-2);
+
+    /// Of a member that has reached the target assignment of this epoch.
+    #[must_use]
+    pub const fn reached(epoch: GroupEpoch) -> MemberEpoch {
+        MemberEpoch(epoch.0)
+    }
 }
 
 impl Sequence {

@@ -17,6 +17,24 @@ impl TimestampMs {
     }
 }
 
+/// Milliseconds since some moment in the life of this process. It only ever goes forward, whatever becomes of the wall clock: timeouts
+/// are measured by it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct MonotonicMs(pub u64);
+
+impl MonotonicMs {
+    /// The moment `ms` later; a negative wait is none.
+    #[must_use]
+    pub const fn plus_ms(self, ms: i64) -> MonotonicMs {
+        MonotonicMs(self.0.saturating_add(if ms < 0 { 0 } else { ms as u64 }))
+    }
+
+    /// How long ago `earlier` was; 0 if it is yet to come.
+    pub const fn since_ms(self, earlier: MonotonicMs) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 /// Where the wall clock is read. The broker gives the system's, tests and the simulation give their own.
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock.
