@@ -1,0 +1,10 @@
+//! Groups, through what a broker sees of them.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod classic;
+mod classic_static;
+mod harness;
+mod offsets;
+mod retention;
+mod transactions;
