@@ -4,17 +4,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use ottla_wire::message::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
-use ottla_wire::message::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
-use ottla_wire::message::delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
-use ottla_wire::message::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
-use ottla_wire::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
-use ottla_wire::message::fetch::{FetchRequest, FetchResponse};
-use ottla_wire::message::metadata::{MetadataRequest, MetadataResponse};
+use ottla_wire::message;
 use ottla_wire::message::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
-use ottla_wire::{Message, Reader, Writer};
+use ottla_wire::{Message, Reader, Request, Writer, for_each_api};
 
 /// The system's allocator, counting per thread: tests run side by side.
 struct Counting;
@@ -101,39 +95,28 @@ fn a_small_produce_costs_one_allocation_for_topics_and_one_for_partitions() {
 
 #[test]
 fn no_frame_makes_a_decoder_allocate_more_than_eight_times_its_size() {
-    macro_rules! check {
-        ($frame:expr, $($message:ty),*) => {$(
-            for version in <$message>::VERSIONS {
-                let (_, bytes, _) = allocations(|| <$message>::decode(&mut Reader::new($frame), version).is_ok());
-                let limit = $frame.len() * 8 + 64 * 1024;
-                assert!(bytes <= limit, "{} {version}: {bytes} bytes for a frame of {}", stringify!($message), $frame.len());
-            }
-        )*};
+    fn check<'a, M: Message<'a>>(frame: &'a [u8]) {
+        for version in M::VERSIONS {
+            let (_, bytes, _) = allocations(|| M::decode(&mut Reader::new(frame), version).is_ok());
+            let limit = frame.len() * 8 + 64 * 1024;
+            assert!(bytes <= limit, "{} {version}: {bytes} bytes for a frame of {}", std::any::type_name::<M>(), frame.len());
+        }
+    }
+    fn check_all(frame: &[u8]) {
+        macro_rules! check {
+            ($($module:ident::$request:ident;)*) => {$(
+                check::<message::$module::$request>(frame);
+                check::<<message::$module::$request as Request>::Response<'_>>(frame);
+            )*};
+        }
+        for_each_api!(check);
     }
     for fill in [0u8, 1, 2, 3, 0x7f, 0x80, 0xff] {
         // A frame that announces as many elements as the first length can hold, at every place one could stand.
         for lie_at in 0..48 {
             let mut frame = vec![fill; 200_000];
             frame[lie_at..lie_at + 4].copy_from_slice(&[0x80, 0x80, 0x04, 0x01]);
-            check!(
-                &frame,
-                ApiVersionsRequest<'_>,
-                ApiVersionsResponse<'_>,
-                CreateTopicsRequest<'_>,
-                CreateTopicsResponse<'_>,
-                DeleteRecordsRequest<'_>,
-                DeleteRecordsResponse<'_>,
-                DeleteTopicsRequest<'_>,
-                DeleteTopicsResponse<'_>,
-                DescribeConfigsRequest<'_>,
-                DescribeConfigsResponse<'_>,
-                FetchRequest<'_>,
-                FetchResponse<'_>,
-                MetadataRequest<'_>,
-                MetadataResponse<'_>,
-                ProduceRequest<'_>,
-                ProduceResponse<'_>
-            );
+            check_all(&frame);
         }
     }
 }

@@ -6,7 +6,7 @@
 mod support;
 
 use ottla_wire::message::*;
-use ottla_wire::{ApiKey, ErrorCode, Message, Reader, Request, RequestHeader, ResponseHeader, Writer};
+use ottla_wire::{ApiKey, ErrorCode, Message, Reader, Request, RequestHeader, ResponseHeader, Writer, for_each_api};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use support::{from_hex, golden, to_hex};
@@ -42,42 +42,24 @@ macro_rules! check {
     };
 }
 
-macro_rules! subjects {
-    ($($module:ident::$request:ident => $response:ty;)*) => {
-        vec![$(
-            Subject {
-                name: format!("{}Request", <$module::$request as Request>::NAME),
-                versions: <$module::$request as Message>::VERSIONS,
-                check: check!($module::$request),
-            },
-            Subject {
-                name: format!("{}Response", <$module::$request as Request>::NAME),
-                versions: <$response as Message>::VERSIONS,
-                check: check!($response),
-            },
-        )*]
-    };
-}
-
 fn subjects() -> Vec<Subject> {
-    subjects! {
-        api_versions::ApiVersionsRequest => api_versions::ApiVersionsResponse;
-        create_partitions::CreatePartitionsRequest => create_partitions::CreatePartitionsResponse;
-        create_topics::CreateTopicsRequest => create_topics::CreateTopicsResponse;
-        delete_records::DeleteRecordsRequest => delete_records::DeleteRecordsResponse;
-        delete_topics::DeleteTopicsRequest => delete_topics::DeleteTopicsResponse;
-        describe_cluster::DescribeClusterRequest => describe_cluster::DescribeClusterResponse;
-        describe_configs::DescribeConfigsRequest => describe_configs::DescribeConfigsResponse;
-        describe_topic_partitions::DescribeTopicPartitionsRequest => describe_topic_partitions::DescribeTopicPartitionsResponse;
-        fetch::FetchRequest => fetch::FetchResponse;
-        incremental_alter_configs::IncrementalAlterConfigsRequest => incremental_alter_configs::IncrementalAlterConfigsResponse;
-        init_producer_id::InitProducerIdRequest => init_producer_id::InitProducerIdResponse;
-        list_offsets::ListOffsetsRequest => list_offsets::ListOffsetsResponse;
-        list_partition_reassignments::ListPartitionReassignmentsRequest => list_partition_reassignments::ListPartitionReassignmentsResponse;
-        metadata::MetadataRequest => metadata::MetadataResponse;
-        offset_for_leader_epoch::OffsetForLeaderEpochRequest => offset_for_leader_epoch::OffsetForLeaderEpochResponse;
-        produce::ProduceRequest => produce::ProduceResponse;
+    macro_rules! subjects {
+        ($($module:ident::$request:ident;)*) => {
+            vec![$(
+                Subject {
+                    name: format!("{}Request", <$module::$request as Request>::NAME),
+                    versions: <$module::$request as Message>::VERSIONS,
+                    check: check!($module::$request),
+                },
+                Subject {
+                    name: format!("{}Response", <$module::$request as Request>::NAME),
+                    versions: <<$module::$request as Request>::Response<'_> as Message>::VERSIONS,
+                    check: check!(<$module::$request as Request>::Response<'_>),
+                },
+            )*]
+        };
     }
+    for_each_api!(subjects)
 }
 
 /// One instance of a message, by Kafka's classes.
@@ -143,7 +125,7 @@ fn every_version_of_every_message_is_in_the_files_and_the_other_way_round() {
     assert_eq!(implemented.difference(&written).collect::<Vec<_>>(), Vec::<&(String, i16)>::new(), "missing in the files");
 }
 
-/// The list above is by hand: this holds it against the files of the crate.
+/// The list of messages is by hand: this holds it against the files of the crate.
 #[test]
 fn every_message_of_the_crate_is_held_against_kafka() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/message");

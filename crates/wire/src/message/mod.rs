@@ -28,5 +28,33 @@ pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 
+/// Calls `$then!` with the request of every API in this module, as `module::Request;` one after another. It is the one
+/// list of them: what holds for every message is tested by it. A request names its response
+/// ([`Request::Response`](crate::Request::Response)).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_api {
+    ($then:ident) => {
+        $then! {
+            api_versions::ApiVersionsRequest;
+            create_partitions::CreatePartitionsRequest;
+            create_topics::CreateTopicsRequest;
+            delete_records::DeleteRecordsRequest;
+            delete_topics::DeleteTopicsRequest;
+            describe_cluster::DescribeClusterRequest;
+            describe_configs::DescribeConfigsRequest;
+            describe_topic_partitions::DescribeTopicPartitionsRequest;
+            fetch::FetchRequest;
+            incremental_alter_configs::IncrementalAlterConfigsRequest;
+            init_producer_id::InitProducerIdRequest;
+            list_offsets::ListOffsetsRequest;
+            list_partition_reassignments::ListPartitionReassignmentsRequest;
+            metadata::MetadataRequest;
+            offset_for_leader_epoch::OffsetForLeaderEpochRequest;
+            produce::ProduceRequest;
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests;
