@@ -58,6 +58,7 @@ fn wire_impl(schema: &Struct, ty: &TokenStream, lifetime: &Lifetime) -> TokenStr
     let writes = schema.fields.iter().filter(|field| field.tag.is_none()).map(|field| write_field(schema, field));
     let write_tags = write_tags(schema);
     let json = schema.fields.iter().map(json_field);
+    let error_codes = schema.fields.iter().map(error_codes_of_field);
     quote! {
         impl<#lifetime> ::ottla_wire::codec::Wire<#lifetime> for #ty {
             #[inline]
@@ -86,6 +87,11 @@ fn wire_impl(schema: &Struct, ty: &TokenStream, lifetime: &Lifetime) -> TokenStr
                 #(#writes)*
                 #write_tags
                 ::core::result::Result::Ok(())
+            }
+
+            #[inline]
+            fn error_codes(&self, found: &mut impl ::core::ops::FnMut(i16)) {
+                #(#error_codes)*
             }
 
             #[cfg(feature = "json")]
@@ -292,6 +298,14 @@ fn write_tags(schema: &Struct) -> TokenStream {
             #(#writes)*
         }
     }
+}
+
+fn error_codes_of_field(field: &Field) -> TokenStream {
+    let ident = &field.ident;
+    if ident == "error_code" {
+        return quote!(if self.#ident != 0 { found(self.#ident); });
+    }
+    quote!(::ottla_wire::codec::Wire::error_codes(&self.#ident, found);)
 }
 
 fn json_field(field: &Field) -> TokenStream {

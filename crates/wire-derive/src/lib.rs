@@ -37,7 +37,8 @@
 //! | `records` | the schema's type is `records`, not `bytes`: starts as null, and is not shown in JSON |
 //! | `name = "..."` | the schema's name in camelCase where it is not that of the field |
 //!
-//! Besides the codec the derive gives a `Default` with the schema's defaults, so that `..Default::default()` is right.
+//! Besides the codec the derive gives a `Default` with the schema's defaults, so that `..Default::default()` is right, and a way to all
+//! error codes in a message: a field named `error_code` is one.
 
 mod expand;
 mod schema;

@@ -170,6 +170,11 @@ impl<'a, T: Wire<'a>> Wire<'a> for Vec<T> {
         w.put_array(self, v)
     }
 
+    #[inline]
+    fn error_codes(&self, found: &mut impl FnMut(i16)) {
+        self.iter().for_each(|item| item.error_codes(found));
+    }
+
     #[cfg(feature = "json")]
     fn json(&self, v: Version) -> serde_json::Value {
         self.iter().map(|element| element.json(v)).collect()
@@ -213,6 +218,11 @@ impl<'a, T: Nullable<'a>> Wire<'a> for Option<T> {
     #[inline]
     fn write(&self, w: &mut Writer, v: Version) -> Result<(), EncodeError> {
         T::write_nullable(self.as_ref(), w, v)
+    }
+
+    #[inline]
+    fn error_codes(&self, found: &mut impl FnMut(i16)) {
+        self.iter().for_each(|value| value.error_codes(found));
     }
 
     #[cfg(feature = "json")]

@@ -62,6 +62,10 @@ pub trait Wire<'a>: Sized {
     /// Writes the value.
     fn write(&self, w: &mut Writer, v: Version) -> Result<(), EncodeError>;
 
+    /// Gives each error code in it: what its fields of the name `error_code` hold, but for 0, which is no error.
+    #[inline]
+    fn error_codes(&self, _found: &mut impl FnMut(i16)) {}
+
     /// The value as Kafka's JSON converters give it.
     #[cfg(feature = "json")]
     fn json(&self, v: Version) -> serde_json::Value;

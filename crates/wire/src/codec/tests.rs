@@ -54,6 +54,20 @@ fn numbers_cut_short_say_what_is_missing() {
 }
 
 #[test]
+fn error_codes_are_found_at_every_depth_and_none_is_no_error() {
+    use crate::message::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
+    let partition = |error_code| PartitionData { error_code, ..Default::default() };
+    let topic = |codes: &[i16]| FetchableTopicResponse { partitions: codes.iter().copied().map(partition).collect(), ..Default::default() };
+    let response = FetchResponse { error_code: 70, responses: vec![topic(&[0, 1]), topic(&[]), topic(&[-1, 1])], ..Default::default() };
+    let mut found = vec![];
+    response.error_codes(&mut |code| found.push(code));
+    assert_eq!(found, [70, 1, -1, 1]);
+    Some(response).error_codes(&mut |code| found.push(code));
+    assert_eq!(found.len(), 8);
+    FetchResponse::default().error_codes(&mut |code| panic!("{code}"));
+}
+
+#[test]
 fn varints_hold_32_bits_and_no_more() {
     for (value, bytes) in [
         (0u32, &[0][..]),
