@@ -109,50 +109,57 @@ macro_rules! string {
 string!(&'a str);
 string!(Cow<'a, str>);
 
-impl<'a> Wire<'a> for &'a [u8] {
-    #[inline]
-    fn min_len(v: Version) -> usize {
-        min_array_len(v)
-    }
+macro_rules! bytes {
+    ($type:ty) => {
+        impl<'a> Wire<'a> for $type {
+            #[inline]
+            fn min_len(v: Version) -> usize {
+                min_array_len(v)
+            }
 
-    #[inline]
-    fn read(r: &mut Reader<'a>, v: Version) -> Result<Self, DecodeError> {
-        not_null(r.get_nullable_bytes(v)?)
-    }
+            #[inline]
+            fn read(r: &mut Reader<'a>, v: Version) -> Result<Self, DecodeError> {
+                Ok(not_null(r.get_nullable_bytes(v)?)?.into())
+            }
 
-    #[inline]
-    fn write(&self, w: &mut Writer, v: Version) -> Result<(), EncodeError> {
-        w.put_bytes(self, v)
-    }
+            #[inline]
+            fn write(&self, w: &mut Writer, v: Version) -> Result<(), EncodeError> {
+                w.put_bytes(self, v)
+            }
 
-    #[cfg(feature = "json")]
-    fn json(&self, _: Version) -> serde_json::Value {
-        super::json::bytes(self)
-    }
-}
-
-impl<'a> Nullable<'a> for &'a [u8] {
-    #[inline]
-    fn min_len_nullable(v: Version) -> usize {
-        min_array_len(v)
-    }
-
-    #[inline]
-    fn read_nullable(r: &mut Reader<'a>, v: Version) -> Result<Option<Self>, DecodeError> {
-        r.get_nullable_bytes(v)
-    }
-
-    #[inline]
-    fn write_nullable(value: Option<&Self>, w: &mut Writer, v: Version) -> Result<(), EncodeError> {
-        match value {
-            Some(bytes) => w.put_bytes(bytes, v),
-            None => {
-                w.put_null_len(v);
-                Ok(())
+            #[cfg(feature = "json")]
+            fn json(&self, _: Version) -> serde_json::Value {
+                super::json::bytes(self)
             }
         }
-    }
+
+        impl<'a> Nullable<'a> for $type {
+            #[inline]
+            fn min_len_nullable(v: Version) -> usize {
+                min_array_len(v)
+            }
+
+            #[inline]
+            fn read_nullable(r: &mut Reader<'a>, v: Version) -> Result<Option<Self>, DecodeError> {
+                Ok(r.get_nullable_bytes(v)?.map(Into::into))
+            }
+
+            #[inline]
+            fn write_nullable(value: Option<&Self>, w: &mut Writer, v: Version) -> Result<(), EncodeError> {
+                match value {
+                    Some(bytes) => w.put_bytes(bytes, v),
+                    None => {
+                        w.put_null_len(v);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    };
 }
+
+bytes!(&'a [u8]);
+bytes!(Cow<'a, [u8]>);
 
 impl<'a, T: Wire<'a>> Wire<'a> for Vec<T> {
     #[inline]

@@ -50,7 +50,7 @@ impl Version {
 /// Something that stands in a message: a primitive, an array, a struct. Derived for structs.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot stand in a Kafka message",
-    note = "fields are numbers, `bool`, `Uuid`, `&str`, `Cow<str>`, `&[u8]`, `Records`, structs that derive `Wire`, and `Vec` and `Option` of these"
+    note = "fields are numbers, `bool`, `Uuid`, `&str`, `Cow<str>`, `&[u8]`, `Cow<[u8]>`, `Records`, structs that derive `Wire`, and `Vec` and `Option` of these"
 )]
 pub trait Wire<'a>: Sized {
     /// The least bytes a value can take in this version: what an array's count is checked against.

@@ -102,13 +102,18 @@ fn strings_and_bytes_have_a_classic_and_a_compact_length() {
     round_trip(None::<&[u8]>, CLASSIC, b"\xff\xff\xff\xff");
     round_trip(None::<&[u8]>, FLEXIBLE, b"\0");
     round_trip(Some(Cow::Borrowed("")), FLEXIBLE, b"\x01");
+    round_trip::<Cow<'_, [u8]>>(Cow::Owned(b"ab".to_vec()), FLEXIBLE, b"\x03ab");
+    round_trip(Some(Cow::Borrowed(&b"ab"[..])), CLASSIC, b"\0\0\0\x02ab");
+    round_trip(None::<Cow<'_, [u8]>>, CLASSIC, b"\xff\xff\xff\xff");
 }
 
 #[test]
-fn strings_are_borrowed_from_the_frame() {
+fn strings_and_bytes_are_borrowed_from_the_frame() {
     let frame = b"\x04abc".to_vec();
     let text: Cow<'_, str> = read(&frame, FLEXIBLE).unwrap();
     assert!(matches!(text, Cow::Borrowed(text) if std::ptr::eq(text.as_ptr(), &frame[1])));
+    let bytes: Cow<'_, [u8]> = read(&frame, FLEXIBLE).unwrap();
+    assert!(matches!(bytes, Cow::Borrowed(bytes) if std::ptr::eq(bytes.as_ptr(), &frame[1])));
 }
 
 #[test]
