@@ -21,6 +21,7 @@ mod control;
 mod error;
 mod patch;
 mod records;
+mod retain;
 #[cfg(test)]
 mod tests;
 pub mod varint;
@@ -31,6 +32,7 @@ pub use control::{BadControlRecord, ControlRecordType, EndTxnMarker, TxnResult, 
 pub use error::{BatchError, RecordFault};
 pub use patch::{set_base_offset, set_max_timestamp, set_partition_leader_epoch, set_producer};
 pub use records::{DecompressLimits, Header, Headers, Record, RecordIter, RecordSet, RecordsSummary};
+pub use retain::Retained;
 pub use view::{BatchView, Batches, PATCHED_LEN, TimestampType};
 
 /// Bytes of a batch before its records.

@@ -241,6 +241,11 @@ pub struct RecordIter<'s> {
 }
 
 impl<'s> RecordIter<'s> {
+    /// The bytes of the records that are still to come.
+    pub(super) fn rest(&self) -> &'s [u8] {
+        self.rest
+    }
+
     fn read_next(&mut self) -> Result<Option<Record<'s>>, BatchError> {
         if self.index >= self.batch.record_count() {
             self.done = true;
