@@ -136,20 +136,31 @@ impl PartitionLog {
     /// Removes the files of deleted segments whose delay is over; gives how many files.
     pub fn remove_deleted_files(&mut self, now: TimestampMs) -> Result<usize, LogError> {
         let mut removed = 0;
-        while let Some(at) = self.deleted.iter().position(|d| d.due <= now) {
-            for path in &self.deleted[at].paths {
-                match self.disk.remove_file(path) {
-                    Ok(()) => removed += 1,
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(IoFailure { doing: "remove", path: path.clone(), source }.into()),
-                }
+        for path in self.take_due_files(now) {
+            match self.disk.remove_file(&path) {
+                Ok(()) => removed += 1,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(IoFailure { doing: "remove", path, source }.into()),
             }
-            self.deleted.remove(at);
         }
+        Ok(removed)
+    }
+
+    /// Gives the files of deleted segments whose delay is over, each once: to be removed by the caller, who need not hold the log for it.
+    /// What is not removed is when the log is opened.
+    pub fn take_due_files(&mut self, now: TimestampMs) -> Vec<PathBuf> {
+        let mut due = Vec::new();
+        self.deleted.retain_mut(|deleted| {
+            let is_due = deleted.due <= now;
+            if is_due {
+                due.append(&mut deleted.paths);
+            }
+            !is_due
+        });
         if self.deleted.is_empty() {
             self.deleted = Vec::new();
         }
-        Ok(removed)
+        due
     }
 
     /// When the next deleted segment's files are due.
