@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_wire::FileRange;
 use tokio::sync::Semaphore;
@@ -17,31 +17,32 @@ use tokio::sync::Semaphore;
 pub const COLD_READS_MAX: usize = 8;
 /// How much is brought into the page cache at a time: what one partition gives to a fetch by default.
 pub const PIECE_BYTES: u32 = 1 << 20;
+/// A read that takes longer hangs: no disk that works is so slow.
+const HUNG_AFTER: Duration = Duration::from_secs(10);
 /// What a thread reads with one call.
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// The threads that wait for disks in the place of network threads.
 #[derive(Debug)]
 pub struct ColdReads {
-    running: Arc<Semaphore>,
+    running: Semaphore,
 }
 
 impl Default for ColdReads {
     fn default() -> Self {
-        ColdReads { running: Arc::new(Semaphore::new(COLD_READS_MAX)) }
+        ColdReads { running: Semaphore::new(COLD_READS_MAX) }
     }
 }
 
 impl ColdReads {
-    /// Runs what may wait for a disk on a thread that may, once fewer than [`COLD_READS_MAX`] do.
+    /// Runs what may wait for a disk on a thread that may, once fewer than [`COLD_READS_MAX`] do. One that hangs is given up, so that
+    /// those of other disks have its place; its directory is taken offline by whoever watches the disks, and asks for no further ones.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(io::Error::other)?;
-        let work = move || {
-            let done = work();
-            drop(running);
-            done
-        };
-        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+        let _running = self.running.acquire().await.map_err(io::Error::other)?;
+        match tokio::time::timeout(HUNG_AFTER, tokio::task::spawn_blocking(work)).await {
+            Ok(done) => done.map_err(io::Error::other),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("a read has not ended within {HUNG_AFTER:?}"))),
+        }
     }
 
     /// Brings a range of a file into the page cache.
@@ -122,6 +123,8 @@ fn read_through(file: &File, position: u64, len: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     /// A file whose data is on the disk only; `None` where the file system has no disk (tmpfs) or keeps what it likes.

@@ -21,6 +21,7 @@ use crate::metadata_publisher::{MetadataPublisher, Published};
 use crate::partition::{Leadership, NotServing, Partition, PartitionManager, PartitionStartError};
 use crate::producer_ids::ProducerIds;
 use crate::purgatory::Purgatory;
+use crate::threads::NetworkThreads;
 
 /// The system's wall clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +52,8 @@ pub struct BrokerContext {
     pub cold_reads: ColdReads,
     /// Room for requests that wait for what they are about.
     pub deferred: Deferred,
+    /// The threads that serve connections.
+    pub threads: NetworkThreads,
     published: Arc<Published>,
     clock: Arc<dyn Clock>,
 }
@@ -103,6 +106,7 @@ impl BrokerContext {
         partitions: Arc<PartitionManager>,
         clock: Arc<dyn Clock>,
         session_id_seed: u64,
+        threads: NetworkThreads,
     ) -> Result<(Arc<BrokerContext>, MetadataPublisher), PartitionStartError> {
         let published = Arc::new(Published::new(Arc::clone(&config)));
         let image = controller.image();
@@ -121,6 +125,7 @@ impl BrokerContext {
             producer_ids: ProducerIds::default(),
             cold_reads: ColdReads::default(),
             deferred: Deferred::default(),
+            threads,
             published,
             clock,
             config,

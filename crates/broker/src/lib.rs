@@ -17,6 +17,8 @@ pub mod purgatory;
 mod storage;
 #[cfg(test)]
 mod testing;
+mod threads;
 
 pub use node::{Broker, StartError};
 pub use storage::StorageError;
+pub use threads::NetworkThreads;

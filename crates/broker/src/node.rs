@@ -8,7 +8,7 @@ use std::time::Duration;
 use ottla_cluster::controller::{Command, RegisterBroker};
 use ottla_cluster::features;
 use ottla_cluster::metadata::{BrokerEndpoint, SupportedLevels};
-use ottla_log::{Disk, RealDisk};
+use ottla_log::RealDisk;
 use ottla_model::config::{Listener, ServerConfig};
 use ottla_model::{BrokerEpoch, ClusterId};
 use tokio::task::JoinHandle;
@@ -21,6 +21,7 @@ use crate::metadata_publisher::MetadataPublisher;
 use crate::net::{self, BindError, BoundListener, Connections, Limits, RequestMemory};
 use crate::partition::{PartitionManager, PartitionStartError};
 use crate::storage::{Storage, StorageError, random_uuid};
+use crate::threads::NetworkThreads;
 
 /// Memory for requests that have arrived in part, where `queued.max.request.bytes` sets no bound: room for the largest
 /// request that is allowed and a few of the usual size.
@@ -81,16 +82,16 @@ impl Broker {
     ///
     /// The ports are taken first: that one of them is in use is found before a file is touched. Nothing is accepted before it is known
     /// which partitions are here; their logs are opened behind that, and each is served as it is ready.
-    pub async fn start(config: ServerConfig) -> Result<Broker, StartError> {
+    /// `threads`: those of the runtime that this is called on.
+    pub async fn start(config: ServerConfig, threads: NetworkThreads) -> Result<Broker, StartError> {
         if !config.process_roles.broker {
             return Err(StartError::NoBrokerRole);
         }
         let config = Arc::new(config);
         let bound = bind_all(&config).await?;
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
         let storage = {
-            let (disk, config) = (Arc::clone(&disk), Arc::clone(&config));
-            tokio::task::spawn_blocking(move || Storage::take(&*disk, &config)).await??
+            let config = Arc::clone(&config);
+            tokio::task::spawn_blocking(move || Storage::take(&RealDisk::new(), &config)).await??
         };
         let controller = ControllerHandle::start(ControllerConfig {
             node_id: config.node_id,
@@ -101,7 +102,7 @@ impl Broker {
             server: Arc::clone(&config),
         })
         .await?;
-        let (context, publisher) = open_partitions(&config, &controller, &storage, disk).await?;
+        let (context, publisher) = open_partitions(&config, &controller, &storage, threads).await?;
         let registered = register(&context, &storage, &bound).await;
         if let Err(error) = registered {
             publisher.stop().await;
@@ -171,16 +172,18 @@ async fn open_partitions(
     config: &Arc<ServerConfig>,
     controller: &ControllerHandle,
     storage: &Storage,
-    disk: Arc<dyn Disk>,
+    threads: NetworkThreads,
 ) -> Result<(Arc<BrokerContext>, MetadataPublisher), StartError> {
     let (config, controller, dirs) = (Arc::clone(config), controller.clone(), storage.log_dirs.clone());
     let lacks_dirs = !storage.failed_dirs.is_empty();
     let seed = u64::from_be_bytes(random_uuid()?.to_bytes()[..8].try_into().unwrap_or_default());
     let clock: Arc<SystemClock> = Arc::default();
     let opened = tokio::task::spawn_blocking(move || {
-        let partitions = PartitionManager::new(config.node_id, dirs, disk, Arc::clone(&clock) as _)?.lacking_dirs(lacks_dirs);
+        let partitions = PartitionManager::new(config.node_id, dirs, || Arc::new(RealDisk::new()), Arc::clone(&clock) as _, &threads)?
+            .lacking_dirs(lacks_dirs);
+        partitions.watch_disks().map_err(PartitionStartError::from)?;
         let partitions = Arc::new(partitions);
-        BrokerContext::start(config, controller, partitions, clock, seed)
+        BrokerContext::start(config, controller, partitions, clock, seed, threads)
     });
     Ok(opened.await??)
 }

@@ -21,6 +21,7 @@ use crate::context::{BrokerContext, deadline_after};
 use crate::controller::{ControllerConfig, ControllerHandle};
 use crate::metadata_publisher::MetadataPublisher;
 use crate::partition::{LogDirSpec, PartitionManager};
+use crate::threads::NetworkThreads;
 
 pub(crate) const CLUSTER: &str = "5L6g3nShT-eMCtK--X86sw";
 /// What the clock shows at first: later than any retention counts from.
@@ -82,10 +83,12 @@ impl TestBroker {
             })
             .collect();
         let clock = Arc::new(ManualClock::new(START));
-        let partitions = PartitionManager::new(config.node_id, dirs.clone(), Arc::new(disk.clone()), Arc::clone(&clock) as _).unwrap();
+        let threads = NetworkThreads::default();
+        let partitions =
+            PartitionManager::new(config.node_id, dirs.clone(), || Arc::new(disk.clone()), Arc::clone(&clock) as _, &threads).unwrap();
         partitions.opening.permit(permits);
         let (context, publisher) =
-            BrokerContext::start(Arc::clone(&config), controller, Arc::new(partitions), Arc::clone(&clock) as _, 1).unwrap();
+            BrokerContext::start(Arc::clone(&config), controller, Arc::new(partitions), Arc::clone(&clock) as _, 1, threads).unwrap();
         let features = SUPPORTED.iter().map(|f| (f.name.to_owned(), SupportedLevels { min: f.level_min, max: f.level_max }));
         let register = Command::RegisterBroker(RegisterBroker {
             broker_id: config.node_id,

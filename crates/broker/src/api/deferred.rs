@@ -1,7 +1,8 @@
 //! Requests that come before what they are about is ready: kept as bytes, and handled once it is.
 //!
 //! While a broker opens its logs, a request for one that is not open waits for it here, where an error would have the client look for
-//! another leader, and some clients (sarama, after three tries within a second) give up. Owns the bound on what is kept; a request
+//! another leader, and some clients (sarama, after three tries within a second) give up. And while a disk is slow, what is about it is
+//! handled off the network threads, which may not be held up by it. Owns the bound on what is kept; a request
 //! that finds no room is handled at once, and gets the retriable error that its partition has. The connection's next requests wait
 //! behind it, so that the order of a producer's batches stays.
 
@@ -14,9 +15,9 @@ use ottla_wire::{Message as _, Reader, Writer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::{Answer, ApiHandler, ConnectionId, Frame, ListenerInfo, Reply, RequestContext};
+use super::{Answer, ApiHandler, CloseReason, ConnectionId, Frame, ListenerInfo, Reply, RequestContext};
 use crate::context::BrokerContext;
-use crate::partition::NotServing;
+use crate::partition::{LogDir, NotServing};
 
 /// How long a request waits for logs that are being opened. Below the time after which clients give a connection up.
 pub const OPENING_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -55,6 +56,10 @@ impl Deferred {
 #[derive(Default)]
 pub(super) struct Unready {
     opening: Vec<TopicPartition>,
+    /// The first of its directories that is slow.
+    slow: Option<Arc<LogDir>>,
+    /// It is about something else too.
+    has_others: bool,
 }
 
 impl Unready {
@@ -70,13 +75,17 @@ impl Unready {
             TopicRef::Name(name) => broker.partition(name, partition),
             TopicRef::Id(id) => broker.partition_by_id(id, partition),
         };
-        if let Err(NotServing::Opening) = found {
-            self.opening.extend(broker.name_of(topic, partition));
+        match found {
+            Err(NotServing::Opening) => self.opening.extend(broker.name_of(topic, partition)),
+            Ok(found) if self.slow.as_ref().is_none_or(|known| Arc::ptr_eq(known, found.log_dir())) && found.log_dir().is_slow() => {
+                self.slow = Some(Arc::clone(found.log_dir()));
+            }
+            Ok(_) | Err(_) => self.has_others = true,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.opening.is_empty()
+        self.opening.is_empty() && self.slow.is_none()
     }
 }
 
@@ -97,8 +106,22 @@ pub(super) fn defer<H: ApiHandler>(
             // What is not open at the deadline says so itself.
             let _ = tokio::time::timeout_at(deadline, broker.partitions.settled(name)).await;
         }
-        let (answer, out) = handle::<H>(&broker, &cx, &body);
-        drop((room, body));
+        let Unready { slow, has_others, .. } = unready;
+        let request = Arc::new(Kept { broker, cx, body, _room: room });
+        let (answer, out) = match slow {
+            None => request.handle::<H>(),
+            Some(dir) => {
+                let for_thread = Arc::clone(&request);
+                match dir.off_network(move || for_thread.handle::<H>()).await {
+                    Some(handled) => handled,
+                    // The directory has failed meanwhile; all that the request is about says so now.
+                    None if !has_others => request.handle::<H>(),
+                    // What was done in other directories, nobody knows: the client has to ask.
+                    None => return Frame::close(CloseReason::StorageHung { log_dir: dir.path().display().to_string() }),
+                }
+            }
+        };
+        drop(request);
         match answer {
             Answer::Sent => Frame(Ok(out)),
             Answer::Nothing => Frame::nothing(),
@@ -108,15 +131,25 @@ pub(super) fn defer<H: ApiHandler>(
     })
 }
 
-fn handle<H: ApiHandler>(broker: &Arc<BrokerContext>, cx: &OwnedContext, body: &[u8]) -> (Answer, Writer) {
-    let mut out = Writer::new();
-    let key = <H::Request<'static> as ottla_wire::Message<'static>>::KEY;
-    let reply = Reply::new(&mut out, key, cx.version, cx.correlation_id);
-    let answer = match H::Request::decode(&mut Reader::new(body), cx.version) {
-        Ok(request) => H::handle(broker, &cx.borrow(), request, reply),
-        Err(error) => super::malformed::<H>(cx.version, error),
-    };
-    (answer, out)
+/// A request that waits.
+struct Kept {
+    broker: Arc<BrokerContext>,
+    cx: OwnedContext,
+    body: Box<[u8]>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Kept {
+    fn handle<H: ApiHandler>(&self) -> (Answer, Writer) {
+        let mut out = Writer::new();
+        let key = <H::Request<'static> as ottla_wire::Message<'static>>::KEY;
+        let reply = Reply::new(&mut out, key, self.cx.version, self.cx.correlation_id);
+        let answer = match H::Request::decode(&mut Reader::new(&self.body), self.cx.version) {
+            Ok(request) => H::handle(&self.broker, &self.cx.borrow(), request, reply),
+            Err(error) => super::malformed::<H>(self.cx.version, error),
+        };
+        (answer, out)
+    }
 }
 
 /// A [`RequestContext`] without its request.

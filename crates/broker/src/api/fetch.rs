@@ -15,10 +15,8 @@
 //! (KIP-392) is never named; the rack is ignored.
 
 use std::borrow::Cow;
-use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ottla_log::{CHECK_BYTES_MAX, ReadError};
 use ottla_model::{LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition, Uuid};
@@ -30,9 +28,9 @@ use ottla_wire::{ErrorCode, Records};
 use tokio::time::Instant;
 
 use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext, TopicRef};
-use crate::context::BrokerContext;
+use crate::context::{BrokerContext, deadline_after};
 use crate::fetch_session::{FetchContext, FetchParams, Seen, SessionError, SessionRequest, TopicKey, Wanted};
-use crate::partition::{Isolation, NotServing, Partition, PartitionRead, read_error_code};
+use crate::partition::{Isolation, LogDir, NotServing, Partition, PartitionRead, read_error_code};
 use crate::purgatory::{Admission, Wait, WaitEnd};
 
 /// See the module.
@@ -79,12 +77,13 @@ impl ApiHandler for Fetch {
             listener: if version >= ENDPOINTS_SINCE { cx.listener.name.as_str().into() } else { Box::default() },
             context,
         };
-        let round = fetch.read(NOTHING_CHECKED);
+        let deadline = deadline_after(request.max_wait_ms);
+        // What has to wait for a disk is not for this thread.
+        let round = if fetch.slow_dir().is_none() { Some(fetch.read(NOTHING_CHECKED)) } else { None };
+        let Some(round) = round.filter(|round| !round.must_check) else {
+            return reply.later(|later| read_elsewhere_first(fetch, deadline, later));
+        };
         let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
-        let deadline = Instant::now() + Duration::from_millis(wait_ms);
-        if round.must_check {
-            return reply.later(|later| check_first(fetch, deadline, later));
-        }
         if wait_ms == 0 || fetch.is_done(&round) {
             return reply.send(&fetch.finish(round).as_message());
         }
@@ -207,21 +206,41 @@ impl InFlight {
         round
     }
 
-    /// The same, checked on a thread that may wait for the disk.
-    async fn read_checked(self) -> io::Result<(InFlight, Round)> {
-        let broker = Arc::clone(&self.broker);
+    /// A directory that has to be read for this and is slow, if any is.
+    fn slow_dir(&self) -> Option<Arc<LogDir>> {
+        if !self.broker.partitions.has_unready() {
+            return None;
+        }
+        let dirs = self.context.wanted.iter().filter_map(|wanted| Some(Arc::clone(self.look_up(wanted).ok()?.log_dir())));
+        dirs.into_iter().find(|dir| dir.is_slow())
+    }
+
+    /// Reads off the network threads, and checks what has to be checked. Where the directory fails meanwhile the connection ends: the
+    /// consumer asks again, and is told what is offline by then.
+    async fn read_elsewhere(self) -> Result<(InFlight, Round), Frame> {
+        let (broker, slow) = (Arc::clone(&self.broker), self.slow_dir());
         let read = move || {
             let round = self.read(CHECK_BYTES_MAX);
             (self, round)
         };
-        broker.cold_reads.run(read).await
+        match slow {
+            Some(dir) => {
+                let hung = || Frame::close(CloseReason::StorageHung { log_dir: dir.path().display().to_string() });
+                dir.off_network(read).await.ok_or_else(hung)
+            }
+            None => broker.cold_reads.run(read).await.map_err(|error| Frame::close(CloseReason::Lost(error.to_string()))),
+        }
+    }
+
+    fn look_up(&self, wanted: &Wanted) -> Result<Arc<Partition>, NotServing> {
+        match &wanted.topic {
+            TopicKey::Id(id) => self.broker.partition_by_id(*id, wanted.partition),
+            TopicKey::Name(name) => self.broker.partition(name, wanted.partition),
+        }
     }
 
     fn find(&self, wanted: &Wanted) -> Result<Arc<Partition>, NotServing> {
-        let partition = match &wanted.topic {
-            TopicKey::Id(id) => self.broker.partition_by_id(*id, wanted.partition)?,
-            TopicKey::Name(name) => self.broker.partition(name, wanted.partition)?,
-        };
+        let partition = self.look_up(wanted)?;
         partition.check_leader(wanted.params.current_leader_epoch)?;
         if self.is_follower {
             // This broker has no followers: whoever fetches as one has another cluster in mind.
@@ -295,24 +314,19 @@ fn divergence(partition: &Partition, last_fetched: LeaderEpoch, fetch_offset: Of
     Ok((epoch < last_fetched || end < fetch_offset).then_some((epoch, end)))
 }
 
-/// Reads what was never checked since the broker was started, which may have to come from the disk.
-async fn check_first(fetch: InFlight, deadline: Instant, later: LaterReply) -> Frame {
-    let (fetch, round) = match fetch.read_checked().await {
+/// Reads what may have to come from a disk: what was never checked since the broker was started, or is in a directory that is slow.
+async fn read_elsewhere_first(fetch: InFlight, deadline: Instant, later: LaterReply) -> Frame {
+    let (fetch, round) = match fetch.read_elsewhere().await {
         Ok(read) => read,
-        Err(error) => return lost(&error),
+        Err(closing) => return closing,
     };
-    if fetch.is_done(&round) || Instant::now() >= deadline {
+    if fetch.is_done(&round) || deadline <= Instant::now() {
         return later.encode(&fetch.finish(round).as_message());
     }
     match fetch.broker.purgatory.admit(fetch.context.wanted.len()) {
         Some(admission) => park(fetch, round, admission, deadline, later).await,
         None => later.encode(&fetch.finish(round).as_message()),
     }
-}
-
-/// The thread that read has ended badly, which is a defect: the client tries again on a new connection.
-fn lost(error: &io::Error) -> Frame {
-    Frame::close(CloseReason::Lost(error.to_string()))
 }
 
 /// Waits until there is enough, something else to tell, or no time left.
@@ -324,7 +338,7 @@ async fn park(mut fetch: InFlight, mut round: Round, admission: Admission, deadl
             let (Some(partition), Outcome::Read(read)) = (&fetched.partition, &fetched.outcome) else { continue };
             wait.watch(partition.wait_list(), read.high_watermark.plus(1));
             // Registered first, looked at again second: an advance in between is seen by one of the two.
-            moved |= partition.high_watermark() > read.high_watermark || partition.check_leader(LeaderEpoch::NONE).is_err();
+            moved |= partition.high_watermark() > read.high_watermark || partition.check_led(LeaderEpoch::NONE).is_err();
             partition.sync_if_awaited();
         }
         let end = match (&round.opening, moved) {
@@ -337,13 +351,14 @@ async fn park(mut fetch: InFlight, mut round: Round, admission: Admission, deadl
         };
         wait.reset();
         // Also at the deadline: what came since goes along, little as it is.
-        round = fetch.read(NOTHING_CHECKED);
-        if round.must_check {
-            (fetch, round) = match fetch.read_checked().await {
+        let here = if fetch.slow_dir().is_none() { Some(fetch.read(NOTHING_CHECKED)) } else { None };
+        (fetch, round) = match here.filter(|round| !round.must_check) {
+            Some(round) => (fetch, round),
+            None => match fetch.read_elsewhere().await {
                 Ok(read) => read,
-                Err(error) => return lost(&error),
-            };
-        }
+                Err(closing) => return closing,
+            },
+        };
         if end == WaitEnd::DeadlinePassed || fetch.is_done(&round) {
             break;
         }

@@ -1,5 +1,7 @@
 //! Fetch through the registry: what is read, what is waited for, what is told of a session.
 
+use std::time::Duration;
+
 use ottla_wire::ApiKey;
 use ottla_wire::message::fetch::{FetchPartition, ForgottenTopic, ReplicaState};
 

@@ -47,6 +47,12 @@ pub enum CloseReason {
     /// What was working on the answer has ended badly: a fault of ours.
     #[error("the answer was lost: {0}")]
     Lost(String),
+    /// A disk hung under a request that was about others too: what of it was done is not known.
+    #[error("a request was given up: an operation on the log dir {log_dir} hangs")]
+    StorageHung {
+        /// The log directory.
+        log_dir: String,
+    },
     /// The answer could not be written in the request's version: a fault of ours.
     #[error("the answer to {api:?} version {version} cannot be encoded: {error}")]
     Unencodable {

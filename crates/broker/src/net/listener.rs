@@ -182,7 +182,7 @@ fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, limits: &Lim
     }
     let (shared, complaints) = (shared.clone(), complaints.clone());
     tokio::spawn(async move {
-        let end = Connection::new(shared.clone(), stream, peer, registered).run().await;
+        let end = shared.broker.threads.watch(Connection::new(shared.clone(), stream, peer, registered).run()).await;
         if end.is_fault() {
             complain(&complaints, &shared.listener, Some(peer), &end);
         } else {

@@ -37,6 +37,9 @@ pub enum NotServing {
     /// The broker has just started, and its log is not open yet.
     #[error("its log is being opened")]
     Opening,
+    /// Its log directory is slow, and whoever asks has no time to wait.
+    #[error("its log directory is slow")]
+    Busy,
 }
 
 impl NotServing {
@@ -48,7 +51,7 @@ impl NotServing {
             NotServing::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
             NotServing::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             NotServing::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
-            NotServing::Offline => ErrorCode::KafkaStorageError,
+            NotServing::Offline | NotServing::Busy => ErrorCode::KafkaStorageError,
             // Every client asks again after this one, for as long as it is willing to wait at all.
             NotServing::Opening => ErrorCode::NotLeaderOrFollower,
         }
@@ -62,7 +65,8 @@ impl NotServing {
             | NotServing::UnknownTopicId
             | NotServing::UnknownLeaderEpoch
             | NotServing::Offline
-            | NotServing::Opening => None,
+            | NotServing::Opening
+            | NotServing::Busy => None,
         }
     }
 }

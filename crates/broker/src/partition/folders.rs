@@ -4,14 +4,14 @@
 //! not know is renamed to `-stray`, as Kafka does, and kept.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_log::{Disk, LogError, PartitionLog};
-use ottla_model::{TopicId, TopicPartition};
+use ottla_model::{TimestampMs, TopicId, TopicPartition};
 
-use super::{LogDir, PartitionManager, TopicSettings};
+use super::{LogDir, TopicSettings};
 
 /// The suffix of a folder whose partition was deleted; its files go after `file.delete.delay.ms`.
 pub(super) const DELETE_SUFFIX: &str = "-delete";
@@ -20,42 +20,45 @@ pub(super) const STRAY_SUFFIX: &str = "-stray";
 /// The longest folder name.
 const FOLDER_NAME_BYTES_MAX: usize = 255;
 
-impl PartitionManager {
-    pub(super) fn create(
-        &self,
-        dir: &LogDir,
-        name: &TopicPartition,
-        topic_id: TopicId,
-        settings: &TopicSettings,
-    ) -> Result<PartitionLog, LogError> {
-        let folder = dir.path().join(name.to_string());
-        PartitionLog::create(Arc::clone(dir.disk()), &folder, name.clone(), topic_id, settings.log.clone(), self.clock().now())
-    }
-
+impl FolderNames {
     /// Renames the folder of what is no partition of this broker, so that it is out of the way and nothing of it is lost.
     pub(super) fn put_aside(&self, dir: &LogDir, path: &Path, name: &TopicPartition) -> Result<(), LogError> {
-        let stray = self.rename(dir, path, name, STRAY_SUFFIX)?;
+        let stray = rename(dir, path, &self.with_suffix(name, STRAY_SUFFIX))?;
         tracing::warn!(
             partition = %name,
-            kept_as = %dir.path().join(stray).display(),
+            kept_as = %stray.display(),
             "the metadata knows no such partition on this broker (its topic was deleted, or the folder is another cluster's); it is kept"
         );
         Ok(())
     }
 
     /// Renames the folder of a partition that was deleted before it was served; the files go later.
-    pub(super) fn remove_later(&self, dir: &Arc<LogDir>, path: &Path, name: &TopicPartition, delay_ms: i64) -> Result<(), LogError> {
-        let folder = self.rename(dir, path, name, DELETE_SUFFIX)?;
-        self.maintenance.remove_later(Arc::clone(dir), dir.path().join(folder), delay_ms);
+    pub(super) fn remove_later(&self, dir: &LogDir, path: &Path, name: &TopicPartition, delay_ms: i64) -> Result<(), LogError> {
+        let folder = rename(dir, path, &self.with_suffix(name, DELETE_SUFFIX))?;
+        dir.maintenance.remove_later(folder, delay_ms);
         Ok(())
     }
+}
 
-    fn rename(&self, dir: &LogDir, path: &Path, name: &TopicPartition, suffix: &str) -> Result<String, LogError> {
-        let renamed = self.folder_names().with_suffix(name, suffix);
-        dir.disk().rename(path, &dir.path().join(&renamed)).map_err(|source| LogError::Io(failure("rename", path, source)))?;
-        dir.disk().sync_dir(dir.path()).map_err(|source| LogError::Io(failure("sync", dir.path(), source)))?;
-        Ok(renamed)
+impl LogDir {
+    /// Makes a partition's log.
+    pub(super) fn create(
+        &self,
+        name: &TopicPartition,
+        topic_id: TopicId,
+        settings: &TopicSettings,
+        now: TimestampMs,
+    ) -> Result<PartitionLog, LogError> {
+        let folder = self.path().join(name.to_string());
+        PartitionLog::create(Arc::clone(self.disk()), &folder, name.clone(), topic_id, settings.log.clone(), now)
     }
+}
+
+fn rename(dir: &LogDir, path: &Path, name: &str) -> Result<PathBuf, LogError> {
+    let renamed = dir.path().join(name);
+    dir.disk().rename(path, &renamed).map_err(|source| LogError::Io(failure("rename", path, source)))?;
+    dir.disk().sync_dir(dir.path()).map_err(|source| LogError::Io(failure("sync", dir.path(), source)))?;
+    Ok(renamed)
 }
 
 /// The topic id in a partition's folder; `None` when there is none to read.

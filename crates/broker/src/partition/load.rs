@@ -16,10 +16,11 @@ use ottla_model::{BrokerEpoch, Clock, DirectoryId, NodeId, TopicPartition};
 use super::checkpoints::Checkpoint;
 use super::folders::{DELETE_SUFFIX, FolderNames, STRAY_SUFFIX, failure, topic_id_of};
 use super::log_dir::DirHealth;
-use super::maintenance::{self, Maintenance};
 use super::opening::OpenJob;
 use super::syncer::sync_tickets;
+use super::watch::Watcher;
 use super::{LogDir, PartitionManager};
+use crate::threads::NetworkThreads;
 
 /// Why the partitions cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -55,29 +56,39 @@ pub struct LogDirSpec {
 }
 
 impl PartitionManager {
-    /// A manager of these directories, which have nothing in them until [`PartitionManager::load`].
+    /// A manager of these directories, which have nothing in them until [`PartitionManager::load`]. Each has a disk of its own, with its own
+    /// bound on open files, so that no file of one is closed for another.
     pub fn new(
         node: NodeId,
         dirs: Vec<LogDirSpec>,
-        disk: Arc<dyn Disk>,
+        disk: impl Fn() -> Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
+        threads: &NetworkThreads,
     ) -> Result<PartitionManager, PartitionStartError> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(PartitionStartError::Random)?;
         let health = DirHealth::new(dirs.len());
-        let events: Arc<maintenance::Shared> = Arc::default();
-        let dir = |(index, spec)| Arc::new(LogDir::new(index, spec, Arc::clone(&disk), Arc::clone(&health), Arc::clone(&events)));
+        let dir = |(index, spec)| Arc::new(LogDir::new(index, spec, disk(), Arc::clone(&health), threads.alarm()));
         let dirs: Vec<Arc<LogDir>> = dirs.into_iter().enumerate().map(dir).collect();
+        let watcher = Watcher::new(Arc::clone(threads.alarm()));
+        watcher.watch_threads(threads.clone());
         let syncers = dirs.iter().map(LogDir::start_syncer).collect::<io::Result<Vec<_>>>()?;
-        Ok(PartitionManager::of(node, dirs, health, clock, syncers, Maintenance::new(events), FolderNames::new(seed)))
+        Ok(PartitionManager::of(node, dirs, health, clock, syncers, watcher, FolderNames::new(seed)))
+    }
+
+    /// From now on a call to a disk that does not return takes the disk's directory offline. To be called once.
+    pub fn watch_disks(&self) -> io::Result<()> {
+        self.watcher.start(self.log_dirs())
     }
 
     /// Finds the logs that the image knows to be here, and puts the others aside. Blocks on files; to be called once, before the image
     /// is followed. None is opened before [`PartitionManager::start_opening`].
-    pub fn load(&self, image: &MetadataImage) -> Result<(), PartitionStartError> {
+    pub fn load(self: &Arc<Self>, image: &Arc<MetadataImage>) -> Result<(), PartitionStartError> {
         let mut found: Vec<Vec<OpenJob>> = Vec::with_capacity(self.log_dirs().len());
         for dir in self.log_dirs() {
-            found.push(self.scan(dir, image).unwrap_or_else(|error| {
+            let (manager, image) = (Arc::clone(self), Arc::clone(image));
+            let scanned = dir.run_apart(move |dir| manager.scan(dir, &image));
+            found.push(scanned.unwrap_or(Ok(Vec::new())).unwrap_or_else(|error| {
                 dir.fail("reading the directory", &error);
                 Vec::new()
             }));
@@ -105,7 +116,7 @@ impl PartitionManager {
         for entry in entries.into_iter().filter(|e| e.is_dir) {
             let path = dir.path().join(&entry.name);
             if entry.name.ends_with(DELETE_SUFFIX) {
-                self.maintenance.remove_later(Arc::clone(dir), path, 0);
+                dir.maintenance.remove_later(path, 0);
                 continue;
             }
             if entry.name.ends_with(STRAY_SUFFIX) {
@@ -115,7 +126,7 @@ impl PartitionManager {
             let Some(name) = partition_of(&entry.name) else { continue };
             let known = image.partition(name.topic.as_str(), name.partition);
             if !known.is_some_and(|partition| partition.has_replica(self.node())) {
-                self.put_aside(dir, &path, &name)?;
+                self.folder_names().put_aside(dir, &path, &name)?;
                 continue;
             }
             let hints = OpenHints {
@@ -145,7 +156,7 @@ impl PartitionManager {
                 if seen.get(&job.name).is_none_or(|times| *times < 2) || !is_stranger() {
                     return true;
                 }
-                if let Err(error) = self.put_aside(&job.dir, &job.path, &job.name) {
+                if let Err(error) = self.folder_names().put_aside(&job.dir, &job.path, &job.name) {
                     job.dir.fail("putting a stray partition aside", &error);
                 }
                 job.dir.forget_unopened(&job.name);
@@ -176,7 +187,8 @@ fn log_starts(dir: &LogDir) -> OffsetCheckpoint {
 /// Closes all logs cleanly, writes the checkpoints, and last of all says that it was done.
 pub(super) fn close_dirs(dirs: &[Arc<LogDir>], broker_epoch: BrokerEpoch) {
     for dir in dirs.iter().filter(|dir| !dir.is_offline()) {
-        if let Err(error) = close_dir(dir, broker_epoch) {
+        let closed = dir.run_apart(move |dir| close_dir(dir, broker_epoch));
+        if let Some(Err(error)) = closed {
             tracing::error!(log_dir = %dir.path().display(), "not closed cleanly, the next start will check its logs: {error}");
         }
     }

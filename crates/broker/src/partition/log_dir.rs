@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use ottla_log::disk::Disk;
@@ -14,10 +14,12 @@ use ottla_model::{DirectoryId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use super::apart::{Fate, SlowLane};
 use super::checkpoints::Checkpoints;
 use super::log_starts::LogStarts;
 use super::maintenance::{self, RECOVERY_BYTES_MAX};
 use super::syncer::SyncQueue;
+use super::watch::{Alarm, Calls, WatchedDisk};
 use super::{LogDirSpec, Partition, Syncer};
 
 /// A log directory.
@@ -26,7 +28,11 @@ pub struct LogDir {
     path: PathBuf,
     id: DirectoryId,
     disk: Arc<dyn Disk>,
-    offline: AtomicBool,
+    calls: Arc<Calls>,
+    /// [`QUICK`], [`SLOW`] or [`OFFLINE`].
+    state: AtomicU8,
+    pub(super) fate: Fate,
+    pub(super) slow_lane: SlowLane,
     /// Weak: the partition manager owns the partitions, and a partition knows its directory.
     partitions: Mutex<HashMap<TopicPartition, Weak<Partition>>>,
     /// What was found in it at start and is not open yet, or cannot be opened, with what the checkpoints said of it.
@@ -39,8 +45,14 @@ pub struct LogDir {
     unrecorded_bytes: AtomicU64,
     /// Damaged places found in its files since the start.
     damages_found: AtomicU64,
-    maintenance: Arc<maintenance::Shared>,
+    pub(super) maintenance: Arc<maintenance::Shared>,
 }
+
+const QUICK: u8 = 0;
+/// Network threads leave it alone.
+const SLOW: u8 = 1;
+/// For good.
+const OFFLINE: u8 = 2;
 
 /// A log that was found and is not open.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +69,7 @@ pub(super) struct DirHealth {
     all_failed: watch::Sender<Option<String>>,
     /// One of them has failed.
     pub(super) failed: Notify,
-    /// Logs that are still to be opened: while there are any, requests look whether they have to wait.
+    /// Logs that are still to be opened, and directories that are slow: while there are any, requests look whether they have to wait.
     pub(super) unready: AtomicUsize,
 }
 
@@ -79,19 +91,17 @@ impl DirHealth {
 
 impl LogDir {
     /// `index`: its place in `log.dirs`.
-    pub(super) fn new(
-        index: usize,
-        spec: LogDirSpec,
-        disk: Arc<dyn Disk>,
-        health: Arc<DirHealth>,
-        maintenance: Arc<maintenance::Shared>,
-    ) -> LogDir {
+    pub(super) fn new(index: usize, spec: LogDirSpec, disk: Arc<dyn Disk>, health: Arc<DirHealth>, alarm: &Arc<Alarm>) -> LogDir {
+        let calls = Arc::new(Calls::new(Arc::clone(alarm)));
         LogDir {
             index,
             path: spec.path,
             id: spec.id,
-            disk,
-            offline: AtomicBool::new(false),
+            disk: Arc::new(WatchedDisk { inner: disk, calls: Arc::clone(&calls) }),
+            calls,
+            state: AtomicU8::new(QUICK),
+            fate: Fate::default(),
+            slow_lane: SlowLane::default(),
             partitions: Mutex::default(),
             unopened: Mutex::default(),
             queue: SyncQueue::default(),
@@ -100,7 +110,7 @@ impl LogDir {
             health,
             unrecorded_bytes: AtomicU64::new(0),
             damages_found: AtomicU64::new(0),
-            maintenance,
+            maintenance: Arc::default(),
         }
     }
 
@@ -154,14 +164,60 @@ impl LogDir {
     /// Whether a write or sync failed here.
     #[inline]
     pub fn is_offline(&self) -> bool {
-        self.offline.load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire) == OFFLINE
+    }
+
+    /// Whether network threads are to leave it alone: one of its calls takes long, and the next may too.
+    #[inline]
+    pub fn is_slow(&self) -> bool {
+        self.state.load(Ordering::Acquire) == SLOW
+    }
+
+    /// The same, or worse.
+    #[inline]
+    pub(super) fn is_not_quick(&self) -> bool {
+        self.state.load(Ordering::Acquire) != QUICK
+    }
+
+    pub(super) fn become_slow(&self) {
+        if self.state.compare_exchange(QUICK, SLOW, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            tracing::debug!(log_dir = %self.path.display(), "log directory is slow: requests leave the network threads");
+            self.health.unready.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    pub(super) fn become_quick(&self) {
+        if self.state.compare_exchange(SLOW, QUICK, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            tracing::debug!(log_dir = %self.path.display(), "log directory is quick again");
+            self.health.unready.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The calls to its disk that have not returned.
+    pub(super) fn calls(&self) -> &Arc<Calls> {
+        &self.calls
+    }
+
+    /// Completes when it has failed.
+    pub(super) async fn failed(&self) {
+        loop {
+            let mut failed = std::pin::pin!(self.health.failed.notified());
+            // Registered first, looked at second.
+            failed.as_mut().enable();
+            if self.is_offline() {
+                return;
+            }
+            failed.await;
+        }
     }
 
     /// Takes the directory out of service: its partitions answer KAFKA_STORAGE_ERROR until the broker is restarted. Whoever waits for
     /// one of them is woken to find that out.
     pub fn fail(&self, doing: &str, error: &dyn std::error::Error) {
-        if self.offline.swap(true, Ordering::AcqRel) {
-            return;
+        match self.state.swap(OFFLINE, Ordering::AcqRel) {
+            OFFLINE => return,
+            SLOW => drop(self.health.unready.fetch_sub(1, Ordering::AcqRel)),
+            _ => {}
         }
         tracing::error!(
             log_dir = %self.path.display(),
@@ -172,6 +228,7 @@ impl LogDir {
             partition.wait_list().notify_all();
         }
         self.queue.backlog.give_up();
+        self.fate.notify();
         self.health.failed.notify_waiters();
         if self.health.online.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.health.all_failed.send_replace(Some(format!("all log directories have failed, {} last: {error}", self.path.display())));

@@ -3,6 +3,7 @@
 //! Owns the partitions and the log directories. Looking one up is an atomic load and a hash; changing the set copies what changed of
 //! two persistent maps. All changes come from [`PartitionManager::follow`], which the metadata publisher calls, one image at a time.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -20,6 +21,7 @@ use super::log_dir::DirHealth;
 use super::maintenance::Maintenance;
 use super::opening::{Absence, OpenJob, Opened, Opening};
 use super::scrub::Scrubber;
+use super::watch::Watcher;
 use super::{Leadership, LogDir, NotServing, Partition, Syncer, TopicSettings};
 
 /// A topic's partitions on this broker.
@@ -116,8 +118,10 @@ pub struct PartitionManager {
     choices: Mutex<Vec<DirectoryChoice>>,
     chosen: Notify,
     pub(super) maintenance: Maintenance,
+    /// Ends when all else has.
+    pub(super) watcher: Watcher,
     pub(super) scrubber: Scrubber,
-    folder_names: FolderNames,
+    folder_names: Arc<FolderNames>,
     syncers: Mutex<Vec<Syncer>>,
 }
 
@@ -128,7 +132,7 @@ impl PartitionManager {
         health: Arc<DirHealth>,
         clock: Arc<dyn Clock>,
         syncers: Vec<Syncer>,
-        maintenance: Maintenance,
+        watcher: Watcher,
         folder_names: FolderNames,
     ) -> PartitionManager {
         PartitionManager {
@@ -142,9 +146,10 @@ impl PartitionManager {
             lacks_dirs: false,
             choices: Mutex::default(),
             chosen: Notify::new(),
-            maintenance,
+            maintenance: Maintenance::default(),
+            watcher,
             scrubber: Scrubber::default(),
-            folder_names,
+            folder_names: Arc::new(folder_names),
             syncers: Mutex::new(syncers),
             clock,
         }
@@ -270,16 +275,13 @@ impl PartitionManager {
         let known = topics.by_name.get(&topic.name).filter(|known| known.id == topic.id);
         let mut places = known.map(|known| known.places.clone()).unwrap_or_default();
         places.resize_with(topic.partitions.len(), OnceLock::new);
-        let mut missing = Vec::new();
+        let (mut missing, mut gone) = (Vec::new(), Vec::new());
         for ((id, wanted), place) in topic.iter().zip(&mut places) {
             let here = wanted.has_replica(self.node);
             match place.get() {
                 Some(partition) if here => self.lead(partition, wanted),
                 Some(_) => {
-                    if let Some(gone) = place.take() {
-                        self.delete(&gone);
-                        self.forget_log_starts(|partition| partition == gone.topic_partition());
-                    }
+                    gone.extend(place.take());
                 }
                 None => {
                     let name = TopicPartition::new(topic.name.clone(), id);
@@ -291,6 +293,7 @@ impl PartitionManager {
                 }
             }
         }
+        self.delete(gone);
         if !missing.is_empty() {
             let settings = self.settings(topic.name.as_str(), image, config);
             for partition in self.make(topic.id, missing, &settings) {
@@ -304,22 +307,42 @@ impl PartitionManager {
 
     /// Makes the logs of these partitions of one topic, of which there is nothing yet.
     fn make(&self, topic_id: TopicId, missing: Vec<(TopicPartition, &PartitionImage)>, settings: &TopicSettings) -> Vec<Arc<Partition>> {
-        self.forget_recovery_points(&missing.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
-        let mut made = Vec::with_capacity(missing.len());
+        let mut by_dir: Vec<Vec<(TopicPartition, &PartitionImage)>> = vec![Vec::new(); self.dirs.len()];
         for (name, wanted) in missing {
-            let dir = match self.place(wanted) {
-                Ok(dir) => dir,
+            match self.place(wanted, |dir| by_dir[dir.index()].len()) {
+                Ok(dir) => by_dir[dir.index()].push((name, wanted)),
                 Err(why) => {
                     tracing::error!(partition = %name, "it is not served: {why}");
                     self.opening.note_placeless(name);
-                    continue;
                 }
+            }
+        }
+        let mut made = Vec::new();
+        for (dir, missing) in self.dirs.iter().zip(by_dir).filter(|(_, missing)| !missing.is_empty()) {
+            let (names, wanted): (Vec<TopicPartition>, Vec<&PartitionImage>) = missing.into_iter().unzip();
+            let (for_thread, settings_for_thread, now) = (names.clone(), settings.clone(), self.clock.now());
+            let logs = dir.run_apart(move |dir| {
+                // Before a log is made that bears the name of another that is gone: were that left out, a crash could make its records
+                // out of those of the old one.
+                dir.forget_recovery_points(&for_thread)?;
+                Ok(for_thread.iter().map(|name| dir.create(name, topic_id, &settings_for_thread, now)).collect::<Vec<_>>())
+            });
+            let logs: Vec<Option<PartitionLog>> = match logs {
+                Some(Ok(logs)) => {
+                    logs.into_iter().map(|log| log.inspect_err(|error| dir.fail("creating a partition", error)).ok()).collect()
+                }
+                Some(Err(error)) => {
+                    let error: LogError = error;
+                    dir.fail("forgetting the recovery points of deleted partitions", &error);
+                    Vec::new()
+                }
+                None => Vec::new(),
             };
-            match self.create(&dir, &name, topic_id, settings) {
-                Ok(log) => made.push(self.serve(name, topic_id, &dir, log, wanted, settings)),
-                Err(error) => {
-                    dir.fail("creating a partition", &error);
-                    self.opening.note_placeless(name);
+            let mut logs = logs.into_iter();
+            for (name, wanted) in names.into_iter().zip(wanted) {
+                match logs.next().flatten() {
+                    Some(log) => made.push(self.serve(name, topic_id, dir, log, wanted, settings)),
+                    None => self.opening.note_placeless(name),
                 }
             }
         }
@@ -377,15 +400,20 @@ impl PartitionManager {
                 self.take_over(&dir, &name, *log, topic, wanted, settings).map(|()| true)
             }
             (opened, _) => {
-                let disposed = match opened {
-                    Opened::Stranger => self.put_aside(&dir, &job.path, &name),
-                    Opened::Log(mut log) => {
-                        log.release_files();
-                        self.remove_later(&dir, &job.path, &name, settings.log.file_delete_delay_ms)
-                    }
-                    Opened::Broken => self.remove_later(&dir, &job.path, &name, settings.log.file_delete_delay_ms),
-                };
-                disposed.map(|()| {
+                let (path, folder_names, for_thread) = (job.path.clone(), Arc::clone(&self.folder_names), name.clone());
+                let delay_ms = settings.log.file_delete_delay_ms;
+                let disposed = dir.run_apart(move |dir| {
+                    let disposed = match opened {
+                        Opened::Stranger => folder_names.put_aside(dir, &path, &for_thread),
+                        Opened::Log(mut log) => {
+                            log.release_files();
+                            folder_names.remove_later(dir, &path, &for_thread, delay_ms)
+                        }
+                        Opened::Broken => folder_names.remove_later(dir, &path, &for_thread, delay_ms),
+                    };
+                    disposed.and_then(|()| dir.forget_log_starts(|partition| *partition == for_thread))
+                });
+                disposed.unwrap_or(Ok(())).map(|()| {
                     dir.forget_unopened(&name);
                     if let Some((topic, wanted)) = wanted {
                         for made in self.make(topic.id, vec![(name.clone(), wanted)], settings) {
@@ -436,15 +464,15 @@ impl PartitionManager {
     }
 
     /// Where a partition goes that is in no directory yet.
-    fn place(&self, wanted: &PartitionImage) -> Result<Arc<LogDir>, NoPlace> {
+    fn place(&self, wanted: &PartitionImage, coming: impl Fn(&LogDir) -> usize) -> Result<&Arc<LogDir>, NoPlace> {
         let is_start = self.followed.load().is_none();
         let mut online = self.dirs.iter().filter(|dir| !dir.is_offline());
         match wanted.directory_of(self.node).filter(|assigned| *assigned != DirectoryId::UNASSIGNED) {
             // Its data is, or was, in that directory. To begin it anew in another would be to forget it without a word.
-            Some(assigned) => online.find(|dir| dir.id() == assigned).cloned().ok_or(NoPlace::DirectoryMissing(assigned)),
+            Some(assigned) => online.find(|dir| dir.id() == assigned).ok_or(NoPlace::DirectoryMissing(assigned)),
             // Made before this start, so it has its folder somewhere, unless the broker ended before it could make it.
             None if is_start && (self.lacks_dirs || self.dirs.iter().any(|dir| dir.is_offline())) => Err(NoPlace::Perhaps),
-            None => online.min_by_key(|dir| dir.partition_count()).cloned().ok_or(NoPlace::NoneOnline),
+            None => online.min_by_key(|dir| dir.partition_count() + coming(dir)).ok_or(NoPlace::NoneOnline),
         }
     }
 
@@ -472,9 +500,7 @@ impl PartitionManager {
         if topics.by_name.get(&gone.name).is_some_and(|topic| topic.id == gone.id)
             && let Some(topic) = topics.remove(gone.name.as_str())
         {
-            for partition in topic.partitions() {
-                self.delete(partition);
-            }
+            self.delete(topic.partitions().cloned().collect());
         }
         let unserved = gone.iter().map(|(id, _)| TopicPartition::new(gone.name.clone(), id)).filter(|name| self.opening.has(name));
         let mut settings = None;
@@ -482,7 +508,6 @@ impl PartitionManager {
             let settings = settings.get_or_insert_with(|| self.settings(gone.name.as_str(), before, config));
             self.forget_unserved(&name, gone.id, settings);
         }
-        self.forget_log_starts(|partition| partition.topic == gone.name);
     }
 
     /// Deletes what is not served.
@@ -492,44 +517,49 @@ impl PartitionManager {
         if job.dir.is_offline() {
             return;
         }
-        let is_stranger = topic_id_of(&**job.dir.disk(), &job.path).is_some_and(|found| found != topic_id);
-        let disposed = match is_stranger {
-            true => self.put_aside(&job.dir, &job.path, name),
-            false => self.remove_later(&job.dir, &job.path, name, settings.log.file_delete_delay_ms),
-        };
-        if let Err(error) = disposed {
-            job.dir.fail("deleting a partition", &error);
-        }
-    }
-
-    /// Before logs are made that bear the names of others that are gone.
-    fn forget_recovery_points(&self, names: &[TopicPartition]) {
-        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
-            if let Err(error) = dir.forget_recovery_points(names) {
-                // Were the log made all the same, a crash could make its records out of those of the old one.
-                dir.fail("forgetting the recovery points of deleted partitions", &error);
+        let (dir, folder_names) = (Arc::clone(&job.dir), Arc::clone(&self.folder_names));
+        let (name, delay_ms) = (name.clone(), settings.log.file_delete_delay_ms);
+        dir.run_apart(move |dir| {
+            let is_stranger = topic_id_of(&**dir.disk(), &job.path).is_some_and(|found| found != topic_id);
+            let disposed = match is_stranger {
+                true => folder_names.put_aside(dir, &job.path, &name),
+                false => folder_names.remove_later(dir, &job.path, &name, delay_ms),
+            };
+            if let Err(error) = disposed {
+                dir.fail("deleting a partition", &error);
             }
-        }
-    }
-
-    /// Before anything new can bear the name of what is gone.
-    fn forget_log_starts(&self, is_gone: impl Fn(&TopicPartition) -> bool) {
-        for dir in self.dirs.iter().filter(|dir| !dir.is_offline()) {
-            if let Err(error) = dir.forget_log_starts(&is_gone) {
+            if let Err(error) = dir.forget_log_starts(|partition| *partition == name) {
                 dir.note_failure("forgetting the log starts of deleted partitions", &error);
             }
-        }
+        });
     }
 
-    /// Takes a partition out of service and its folder out of the way; the files go later.
-    fn delete(&self, partition: &Arc<Partition>) {
-        partition.mark_deleted();
-        let dir = partition.log_dir();
-        dir.remove(partition);
-        let folder = dir.path().join(self.folder_names.with_suffix(partition.topic_partition(), DELETE_SUFFIX));
-        match partition.move_away(&folder) {
-            Ok(delay_ms) => self.maintenance.remove_later(Arc::clone(dir), folder, delay_ms),
-            Err(error) => dir.fail("deleting a partition", &error),
+    /// Takes partitions out of service and their folders out of the way; the files go later. What the log starts say of them is forgotten
+    /// before anything new can bear their names.
+    fn delete(&self, gone: Vec<Arc<Partition>>) {
+        let mut by_dir: Vec<Vec<Arc<Partition>>> = vec![Vec::new(); self.dirs.len()];
+        for partition in gone {
+            partition.mark_deleted();
+            partition.log_dir().remove(&partition);
+            by_dir[partition.log_dir().index()].push(partition);
+        }
+        for (dir, gone) in self.dirs.iter().zip(by_dir).filter(|(_, gone)| !gone.is_empty()) {
+            let folders: Vec<String> =
+                gone.iter().map(|partition| self.folder_names.with_suffix(partition.topic_partition(), DELETE_SUFFIX)).collect();
+            // Where the directory fails meanwhile, the folders are put aside at the next start.
+            dir.run_apart(move |dir| {
+                for (partition, folder) in gone.iter().zip(folders) {
+                    let folder = dir.path().join(folder);
+                    match partition.move_away(&folder) {
+                        Ok(delay_ms) => dir.maintenance.remove_later(folder, delay_ms),
+                        Err(error) => dir.fail("deleting a partition", &error),
+                    }
+                }
+                let names: HashSet<&TopicPartition> = gone.iter().map(|partition| partition.topic_partition()).collect();
+                if let Err(error) = dir.forget_log_starts(|partition| names.contains(partition)) {
+                    dir.note_failure("forgetting the log starts of deleted partitions", &error);
+                }
+            });
         }
     }
 

@@ -3,15 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ottla_log::{
     AbortedTxn, AppendError, AppendOrigin, Appended, CHECK_BYTES_MAX, IoFailure, LogError, PartitionLog, ReadError, SyncTicket,
 };
 use ottla_model::{Acks, LeaderEpoch, NodeId, Offset, TimestampMs, TopicId, TopicPartition};
 use ottla_wire::{ErrorCode, RecordFragment};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
+use super::apart::may_be_held_up;
 use super::syncer::SyncMark;
 use super::{DeleteRecordsError, LogDir, NotServing, TopicSettings};
 use crate::purgatory::{Wait, WaitEnd, WaitList};
@@ -71,6 +73,9 @@ pub struct Partition {
     log_start: AtomicI64,
     log_end: AtomicI64,
 }
+
+/// How often whoever waits for a log's lock looks whether the directory has failed meanwhile.
+const LOCK_LOOK: Duration = Duration::from_millis(50);
 
 const ALIVE: u8 = 0;
 const DELETED: u8 = 1;
@@ -194,6 +199,15 @@ impl Partition {
     /// Whether this broker may serve it as its leader, to a client that believes in `believed_epoch` (negative: in any).
     #[inline]
     pub fn check_leader(&self, believed_epoch: LeaderEpoch) -> Result<(), NotServing> {
+        if self.dir.is_not_quick() && self.dir.is_slow() && !may_be_held_up() {
+            return Err(NotServing::Busy);
+        }
+        self.check_led(believed_epoch)
+    }
+
+    /// The same, for who only waits for it: that its disk is slow is no reason not to.
+    #[inline]
+    pub fn check_led(&self, believed_epoch: LeaderEpoch) -> Result<(), NotServing> {
         if self.is_deleted() {
             return Err(NotServing::UnknownPartition);
         }
@@ -232,6 +246,10 @@ impl Partition {
             }
             let epoch = self.leadership().epoch;
             match log.append_as_leader(records, epoch, origin, now) {
+                // It took so long that the directory was given up. Nobody is told that it was written.
+                Ok(_) if self.dir.is_offline() => {
+                    return Err(LogError::Failed { dir: log.dir().to_owned(), cause: "its log directory is offline".to_owned() }.into());
+                }
                 Ok(appended) => {
                     let end = log.log_end_offset();
                     self.log_end.store(end.0, Ordering::Release);
@@ -384,7 +402,7 @@ impl Partition {
             if self.high_watermark() >= end {
                 return Ok(());
             }
-            if let Err(why) = self.check_leader(LeaderEpoch::NONE) {
+            if let Err(why) = self.check_led(LeaderEpoch::NONE) {
                 return Err(match why {
                     // The topic went while the producer waited: as in Kafka, it learns so from its next metadata.
                     NotServing::UnknownPartition => ErrorCode::NotLeaderOrFollower,
@@ -394,7 +412,7 @@ impl Partition {
             wait.watch(&self.waits, end);
             // Registered first, looked at second, so that an advance in between is not missed.
             if self.high_watermark() < end
-                && self.check_leader(LeaderEpoch::NONE).is_ok()
+                && self.check_led(LeaderEpoch::NONE).is_ok()
                 && wait.until(deadline).await == WaitEnd::DeadlinePassed
                 && self.high_watermark() < end
             {
@@ -503,11 +521,26 @@ impl Partition {
         self.dir.queue.sync_now(self);
     }
 
+    /// The log's lock, for who has other directories to care for: whoever has it may hang in a call to the disk. `None`: it does.
+    fn lock_unless_offline(&self) -> Option<MutexGuard<'_, PartitionLog>> {
+        loop {
+            if let Some(log) = self.log.try_lock_for(LOCK_LOOK) {
+                return Some(log);
+            }
+            if self.dir.is_offline() {
+                return None;
+            }
+        }
+    }
+
     /// Follows the image: who leads, in which term, and how many are in sync.
     pub(super) fn follow(&self, leadership: Leadership, isr_size: i32) {
         let before = self.leadership();
-        if leadership.leader == self.node && (before.leader != self.node || before.epoch < leadership.epoch) {
-            self.log.lock().assign_epoch_start(leadership.epoch);
+        if leadership.leader == self.node
+            && (before.leader != self.node || before.epoch < leadership.epoch)
+            && let Some(mut log) = self.lock_unless_offline()
+        {
+            log.assign_epoch_start(leadership.epoch);
         }
         self.isr_size.store(isr_size, Ordering::Release);
         self.leadership.store(leadership.pack(), Ordering::Release);
@@ -519,7 +552,9 @@ impl Partition {
 
     /// Takes over changed configs.
     pub(super) fn configure(&self, settings: &TopicSettings) {
-        self.log.lock().update_config(settings.log.clone());
+        if let Some(mut log) = self.lock_unless_offline() {
+            log.update_config(settings.log.clone());
+        }
         self.min_insync_replicas.store(settings.min_insync_replicas, Ordering::Release);
         self.write_caching.store(settings.write_caching, Ordering::Release);
         if settings.write_caching {

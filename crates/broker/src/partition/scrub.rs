@@ -1,16 +1,16 @@
 //! The scrub: goes through the sealed segments of all partitions now and then, at a bounded rate, so that damage is found before
 //! somebody needs what is damaged.
 //!
-//! Owns one thread, which sleeps most of the day. It reads outside of the partitions' locks, and keeps nothing: what was found is
+//! Owns one thread for each log directory, which sleeps most of the day. It reads outside of the partitions' locks, and keeps nothing: what was found is
 //! kept by the log that it was found in.
 
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ottla_log::{ReadError, ScrubPlace};
 use parking_lot::{Condvar, Mutex};
 
+use super::apart::DirThread;
 use super::{LogDir, Partition, PartitionManager, PartitionStartError};
 
 /// What is read of one log directory in a second, at most. Not felt by who reads and writes meanwhile; 1 TiB takes a day and a half.
@@ -19,15 +19,17 @@ pub const SCRUB_BYTES_PER_SECOND_MAX: u64 = 8 << 20;
 pub const SCRUB_START_DELAY: Duration = Duration::from_secs(10 * 60);
 /// Time from the start of one pass to that of the next.
 pub const SCRUB_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// The stack of each thread.
+const STACK_BYTES: usize = 256 * 1024;
 /// What is read at once.
 const STEP_BYTES: u32 = 1 << 20;
 const STEP_INTERVAL: Duration = Duration::from_millis(STEP_BYTES as u64 * 1000 / SCRUB_BYTES_PER_SECOND_MAX);
 
-/// The thread.
+/// The threads, one for each directory.
 #[derive(Default)]
 pub(super) struct Scrubber {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<DirThread>>,
 }
 
 #[derive(Default)]
@@ -46,18 +48,16 @@ impl Shared {
 
     fn stop(&self) {
         *self.stopping.lock() = true;
-        self.wake.notify_one();
+        self.wake.notify_all();
     }
 }
 
 impl Scrubber {
-    /// Ends the thread, after the piece in hand.
+    /// Ends the threads, each after the piece in hand.
     pub(super) fn stop(&self) {
         self.shared.stop();
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the scrub's thread has panicked");
+        for mut thread in std::mem::take(&mut *self.threads.lock()) {
+            thread.join();
         }
     }
 }
@@ -70,11 +70,13 @@ impl Drop for Scrubber {
 }
 
 impl PartitionManager {
-    /// Starts the thread.
+    /// Starts the threads.
     pub fn start_scrub(self: &Arc<Self>) -> Result<(), PartitionStartError> {
-        let (shared, manager) = (Arc::clone(&self.scrubber.shared), Arc::downgrade(self));
-        let thread = std::thread::Builder::new().name("ottla-scrub".to_owned()).spawn(move || run(&shared, &manager))?;
-        *self.scrubber.thread.lock() = Some(thread);
+        for dir in self.log_dirs() {
+            let (shared, for_thread) = (Arc::clone(&self.scrubber.shared), Arc::downgrade(dir));
+            let thread = dir.spawn("ottla-scrub", STACK_BYTES, move || run(&shared, &for_thread))?;
+            self.scrubber.threads.lock().push(thread);
+        }
         Ok(())
     }
 
@@ -84,18 +86,18 @@ impl PartitionManager {
     }
 
     /// A pass over each log directory.
+    #[cfg(test)]
     pub(super) fn begin_scrub(&self) -> Vec<Pass> {
         self.log_dirs().iter().map(|dir| Pass::new(Arc::clone(dir))).collect()
     }
 }
 
-fn run(shared: &Shared, manager: &Weak<PartitionManager>) {
+fn run(shared: &Shared, dir: &Weak<LogDir>) {
     let mut due = Instant::now() + SCRUB_START_DELAY;
     while !shared.stops_before(due) {
         let started = Instant::now();
-        let Some(mut passes) = manager.upgrade().map(|manager| manager.begin_scrub()) else { return };
-        while !passes.is_empty() {
-            passes.retain_mut(Pass::step);
+        let Some(mut pass) = dir.upgrade().map(Pass::new) else { return };
+        while pass.step() {
             if shared.stops_before(Instant::now() + STEP_INTERVAL) {
                 return;
             }
@@ -218,11 +220,11 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_thread_ends_with_its_manager() {
+    async fn the_threads_end_with_their_manager() {
         let broker = TestBroker::start().await;
-        let thread = broker.context.partitions.scrubber.thread.lock().take().unwrap();
-        assert!(!thread.is_finished());
+        let threads = std::mem::take(&mut *broker.context.partitions.scrubber.threads.lock());
+        assert_eq!(threads.len(), 2);
         broker.context.partitions.scrubber.stop();
-        thread.join().unwrap();
+        threads.into_iter().for_each(|mut thread| thread.join());
     }
 }

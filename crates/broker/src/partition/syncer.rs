@@ -11,12 +11,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ottla_log::SyncTicket;
 use parking_lot::{Condvar, Mutex};
 
+use super::apart::DirThread;
 use super::backlog::{Backlog, Covered};
 use super::{LogDir, Partition};
 
@@ -153,25 +153,20 @@ impl SyncQueue {
 /// The threads that sync one log directory. Stopped, they sync what is left first.
 pub(super) struct Syncer {
     dir: Arc<LogDir>,
-    gatherer: Option<JoinHandle<()>>,
+    gatherer: DirThread,
 }
 
 impl Syncer {
     pub(super) fn start(dir: Arc<LogDir>) -> std::io::Result<Syncer> {
         let for_thread = Arc::clone(&dir);
-        let gatherer =
-            std::thread::Builder::new().name("ottla-sync".to_owned()).stack_size(STACK_BYTES).spawn(move || gather(for_thread))?;
-        Ok(Syncer { dir, gatherer: Some(gatherer) })
+        let gatherer = dir.spawn("ottla-sync", STACK_BYTES, move || gather(for_thread))?;
+        Ok(Syncer { dir, gatherer })
     }
 
-    /// Syncs what is left and ends the threads.
+    /// Syncs what is left and ends the threads; leaves them where the directory has failed, as they may hang in it.
     pub(super) fn stop(&mut self) {
         self.dir.queue.stop();
-        if let Some(gatherer) = self.gatherer.take()
-            && gatherer.join().is_err()
-        {
-            tracing::error!(log_dir = %self.dir.path().display(), "the sync thread has panicked");
-        }
+        self.gatherer.join();
     }
 }
 

@@ -33,6 +33,11 @@ fn folders(broker: &TestBroker) -> Vec<String> {
     all
 }
 
+fn manager(broker: &TestBroker, dirs: Vec<LogDirSpec>, disk: &MemDisk) -> PartitionManager {
+    let disk = || Arc::new(disk.clone()) as Arc<dyn Disk>;
+    PartitionManager::new(NodeId(1), dirs, disk, Arc::clone(&broker.clock) as _, &broker.context.threads).unwrap()
+}
+
 async fn delete(broker: &TestBroker, topic: &str) {
     let command = Command::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(topic.to_owned())] });
     broker.context.command(command, deadline_after(60_000)).await.unwrap();
@@ -223,8 +228,8 @@ async fn a_partition_found_in_two_directories_is_for_people_to_sort_out() {
         broker.disk.create_dir_all(&dir.join("logs-0")).unwrap();
     }
     let dirs = broker.context.partitions.log_dirs().iter().map(|d| LogDirSpec { path: d.path().to_owned(), id: d.id() });
-    let next = PartitionManager::new(NodeId(1), dirs.collect(), Arc::new(broker.disk.clone()), Arc::clone(&broker.clock) as _).unwrap();
-    let refused = next.load(&broker.context.image()).unwrap_err();
+    let next = Arc::new(manager(&broker, dirs.collect(), &broker.disk));
+    let refused = next.load(&broker.context.image().clone()).unwrap_err();
     assert!(refused.to_string().contains("/d0/logs-0") && refused.to_string().contains("/d1/logs-0"), "{refused}");
 }
 
@@ -376,10 +381,10 @@ async fn a_partition_that_may_be_in_a_directory_that_does_not_work_is_not_made_a
         let disk = MemDisk::new();
         ottla_log::log_dir::make_dir(&disk, Path::new("/d0")).unwrap();
         let dirs = vec![LogDirSpec { path: "/d0".into(), id: broker.context.partitions.log_dirs()[0].id() }];
-        let manager = PartitionManager::new(NodeId(1), dirs, Arc::new(disk.clone()), Arc::clone(&broker.clock) as _).unwrap();
-        let manager = manager.lacking_dirs(lacks_dirs);
+        let manager = Arc::new(manager(&broker, dirs, &disk).lacking_dirs(lacks_dirs));
+        let unassigned = Arc::new(unassigned.clone());
         manager.load(&unassigned).unwrap();
-        manager.follow(&MetadataImage::default(), &Arc::new(unassigned.clone()), &config, false);
+        manager.follow(&MetadataImage::default(), &unassigned, &config, false);
         let name = ottla_model::TopicPartition::from_folder_name("logs-0").unwrap();
         assert_eq!(manager.why_absent(&name), expected);
         assert_eq!(manager.find("logs", PartitionId(0)).is_some(), !lacks_dirs);

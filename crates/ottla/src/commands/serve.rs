@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ottla_broker::Broker;
+use ottla_broker::{Broker, NetworkThreads};
 use ottla_model::config::{ConfigWarning, ServerConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -52,22 +52,22 @@ pub fn run(args: ServeArgs) -> Result<(), CliError> {
     init_logging(args.log_level.as_deref())?;
     let config = read_config(&args)?;
     let workers = std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from).max(WORKERS_MIN);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .thread_name("ottla-net")
-        .enable_all()
-        .build()
+    let (runtime, threads) = NetworkThreads::runtime(workers, config.log_dirs.len())
         .map_err(|cause| CliError::failed(format!("cannot start the runtime: {cause}")))?;
-    runtime.block_on(serve(config, args.config.as_deref()))
+    let served = runtime.block_on(serve(config, args.config.as_deref(), threads.clone()));
+    threads.release();
+    // All that matters is done. A thread that hangs in a call to a disk would be waited for for ever.
+    runtime.shutdown_background();
+    served
 }
 
-async fn serve(config: ServerConfig, config_file: Option<&Path>) -> Result<(), CliError> {
+async fn serve(config: ServerConfig, config_file: Option<&Path>, threads: NetworkThreads) -> Result<(), CliError> {
     // Before the start: a signal that comes during it is not lost.
     let mut stop = StopSignals::new()?;
     let log_dirs = config.log_dirs.clone();
     let node_id = config.node_id;
     let broker = tokio::select! {
-        started = Broker::start(config) => started.map_err(|cause| CliError::failed(cause.to_string()))?,
+        started = Broker::start(config, threads) => started.map_err(|cause| CliError::failed(cause.to_string()))?,
         () = stop.next() => return Ok(()),
     };
     let listeners: Vec<(String, String)> =
