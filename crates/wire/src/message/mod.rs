@@ -18,15 +18,22 @@ pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_topic_partitions;
 pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod sync_group;
 
 /// Calls `$then!` with the request of every API in this module, as `module::Request;` one after another. It is the one
 /// list of them: what holds for every message is tested by it. A request names its response
@@ -43,15 +50,22 @@ macro_rules! for_each_api {
             delete_topics::DeleteTopicsRequest;
             describe_cluster::DescribeClusterRequest;
             describe_configs::DescribeConfigsRequest;
+            describe_groups::DescribeGroupsRequest;
             describe_topic_partitions::DescribeTopicPartitionsRequest;
             fetch::FetchRequest;
+            find_coordinator::FindCoordinatorRequest;
+            heartbeat::HeartbeatRequest;
             incremental_alter_configs::IncrementalAlterConfigsRequest;
             init_producer_id::InitProducerIdRequest;
+            join_group::JoinGroupRequest;
+            leave_group::LeaveGroupRequest;
+            list_groups::ListGroupsRequest;
             list_offsets::ListOffsetsRequest;
             list_partition_reassignments::ListPartitionReassignmentsRequest;
             metadata::MetadataRequest;
             offset_for_leader_epoch::OffsetForLeaderEpochRequest;
             produce::ProduceRequest;
+            sync_group::SyncGroupRequest;
         }
     };
 }
