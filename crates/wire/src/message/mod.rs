@@ -14,6 +14,7 @@
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
@@ -31,6 +32,9 @@ pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
@@ -46,6 +50,7 @@ macro_rules! for_each_api {
             api_versions::ApiVersionsRequest;
             create_partitions::CreatePartitionsRequest;
             create_topics::CreateTopicsRequest;
+            delete_groups::DeleteGroupsRequest;
             delete_records::DeleteRecordsRequest;
             delete_topics::DeleteTopicsRequest;
             describe_cluster::DescribeClusterRequest;
@@ -63,6 +68,9 @@ macro_rules! for_each_api {
             list_offsets::ListOffsetsRequest;
             list_partition_reassignments::ListPartitionReassignmentsRequest;
             metadata::MetadataRequest;
+            offset_commit::OffsetCommitRequest;
+            offset_delete::OffsetDeleteRequest;
+            offset_fetch::OffsetFetchRequest;
             offset_for_leader_epoch::OffsetForLeaderEpochRequest;
             produce::ProduceRequest;
             sync_group::SyncGroupRequest;

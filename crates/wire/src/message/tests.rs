@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::fetch::{FetchResponse, PartitionData};
 use super::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsResponse};
 use super::metadata::{MetadataRequest, MetadataRequestTopic};
+use super::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup};
 use super::produce::{PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData};
 use crate::{EncodeError, Message, Reader, Records, Request, Writer};
 
@@ -120,6 +121,20 @@ fn metadata_asks_for_all_topics_as_its_version_can() {
     let error = EncodeError::NullNotAllowed { field: "MetadataRequestTopic.name", version: 9 };
     assert_eq!(encoded(&by_id, 9), Err(error));
     assert!(encoded(&by_id, 12).is_ok());
+}
+
+#[test]
+fn offset_fetch_asks_for_all_partitions_as_its_version_can() {
+    let all = OffsetFetchRequest { group_id: "g", topics: None, ..Default::default() };
+    let error = EncodeError::NullNotAllowed { field: "OffsetFetchRequest.topics", version: 1 };
+    assert_eq!(encoded(&all, 1), Err(error));
+    assert_eq!(encoded(&all, 2), Ok(vec![0, 1, b'g', 255, 255, 255, 255]));
+    assert_eq!(encoded(&all, 7), Ok(vec![2, b'g', 0, 0, 0]));
+    let error = EncodeError::Unrepresentable { field: "OffsetFetchRequest.group_id", version: 8 };
+    assert_eq!(encoded(&all, 8), Err(error), "the groups have a field of their own from there on");
+    let group = OffsetFetchRequestGroup { group_id: "g", topics: None, ..Default::default() };
+    let groups = OffsetFetchRequest { groups: vec![group], ..Default::default() };
+    assert_eq!(encoded(&groups, 8), Ok(vec![2, 2, b'g', 0, 0, 0, 0]));
 }
 
 #[test]
