@@ -302,7 +302,8 @@ fn write_tags(schema: &Struct) -> TokenStream {
 
 fn error_codes_of_field(field: &Field) -> TokenStream {
     let ident = &field.ident;
-    if ident == "error_code" {
+    // AddPartitionsToTxn has a `partition_error_code`.
+    if ident == "error_code" || ident.to_string().ends_with("_error_code") {
         return quote!(if self.#ident != 0 { found(self.#ident); });
     }
     quote!(::ottla_wire::codec::Wire::error_codes(&self.#ident, found);)

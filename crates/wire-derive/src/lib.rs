@@ -38,7 +38,7 @@
 //! | `name = "..."` | the schema's name in camelCase where it is not that of the field |
 //!
 //! Besides the codec the derive gives a `Default` with the schema's defaults, so that `..Default::default()` is right, and a way to all
-//! error codes in a message: a field named `error_code` is one.
+//! error codes in a message: a field named `error_code`, or `…_error_code`, is one.
 
 mod expand;
 mod schema;

@@ -68,6 +68,19 @@ fn error_codes_are_found_at_every_depth_and_none_is_no_error() {
 }
 
 #[test]
+fn an_error_code_is_found_under_the_name_of_what_it_is_of() {
+    use crate::message::add_partitions_to_txn::{
+        AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResponse, AddPartitionsToTxnTopicResult,
+    };
+    let partition = |partition_error_code| AddPartitionsToTxnPartitionResult { partition_error_code, ..Default::default() };
+    let topic = AddPartitionsToTxnTopicResult { results_by_partition: vec![partition(3), partition(0)], ..Default::default() };
+    let mut found = vec![];
+    AddPartitionsToTxnResponse { results_by_topic_v3_and_below: vec![topic], ..Default::default() }
+        .error_codes(&mut |code| found.push(code));
+    assert_eq!(found, [3]);
+}
+
+#[test]
 fn varints_hold_32_bits_and_no_more() {
     for (value, bytes) in [
         (0u32, &[0][..]),

@@ -11,6 +11,8 @@
 //! `i16` for [`ErrorCode::from_i16`](crate::ErrorCode::from_i16). A `throttle_time_ms` says in all responses how long
 //! a quota held the client back, in milliseconds; 0: not at all.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
@@ -20,7 +22,10 @@ pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_producers;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -31,6 +36,7 @@ pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -38,6 +44,8 @@ pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
+pub mod txn_offset_commit;
+pub mod write_txn_markers;
 
 /// Calls `$then!` with the request of every API in this module, as `module::Request;` one after another. It is the one
 /// list of them: what holds for every message is tested by it. A request names its response
@@ -47,6 +55,8 @@ pub mod sync_group;
 macro_rules! for_each_api {
     ($then:ident) => {
         $then! {
+            add_offsets_to_txn::AddOffsetsToTxnRequest;
+            add_partitions_to_txn::AddPartitionsToTxnRequest;
             api_versions::ApiVersionsRequest;
             create_partitions::CreatePartitionsRequest;
             create_topics::CreateTopicsRequest;
@@ -56,7 +66,10 @@ macro_rules! for_each_api {
             describe_cluster::DescribeClusterRequest;
             describe_configs::DescribeConfigsRequest;
             describe_groups::DescribeGroupsRequest;
+            describe_producers::DescribeProducersRequest;
             describe_topic_partitions::DescribeTopicPartitionsRequest;
+            describe_transactions::DescribeTransactionsRequest;
+            end_txn::EndTxnRequest;
             fetch::FetchRequest;
             find_coordinator::FindCoordinatorRequest;
             heartbeat::HeartbeatRequest;
@@ -67,6 +80,7 @@ macro_rules! for_each_api {
             list_groups::ListGroupsRequest;
             list_offsets::ListOffsetsRequest;
             list_partition_reassignments::ListPartitionReassignmentsRequest;
+            list_transactions::ListTransactionsRequest;
             metadata::MetadataRequest;
             offset_commit::OffsetCommitRequest;
             offset_delete::OffsetDeleteRequest;
@@ -74,6 +88,8 @@ macro_rules! for_each_api {
             offset_for_leader_epoch::OffsetForLeaderEpochRequest;
             produce::ProduceRequest;
             sync_group::SyncGroupRequest;
+            txn_offset_commit::TxnOffsetCommitRequest;
+            write_txn_markers::WriteTxnMarkersRequest;
         }
     };
 }
