@@ -14,6 +14,8 @@
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -33,6 +35,7 @@ pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
@@ -58,6 +61,8 @@ macro_rules! for_each_api {
             add_offsets_to_txn::AddOffsetsToTxnRequest;
             add_partitions_to_txn::AddPartitionsToTxnRequest;
             api_versions::ApiVersionsRequest;
+            consumer_group_describe::ConsumerGroupDescribeRequest;
+            consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
             create_partitions::CreatePartitionsRequest;
             create_topics::CreateTopicsRequest;
             delete_groups::DeleteGroupsRequest;
@@ -77,6 +82,7 @@ macro_rules! for_each_api {
             init_producer_id::InitProducerIdRequest;
             join_group::JoinGroupRequest;
             leave_group::LeaveGroupRequest;
+            list_config_resources::ListConfigResourcesRequest;
             list_groups::ListGroupsRequest;
             list_offsets::ListOffsetsRequest;
             list_partition_reassignments::ListPartitionReassignmentsRequest;
