@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Lifetime, parse_quote};
 
-use crate::schema::{Default, Field, MessageAttrs, Struct};
+use crate::schema::{Default, Field, Kind, MessageAttrs, Struct, is_option};
 
 /// All implementations for one struct.
 pub fn expand(schema: &Struct) -> TokenStream {
@@ -104,7 +104,8 @@ fn wire_impl(schema: &Struct, ty: &TokenStream, lifetime: &Lifetime) -> TokenStr
     }
 }
 
-/// A struct that may be null is preceded by a byte: -1 for null, 1 for a value.
+/// A struct that may be null is preceded by a byte: -1 for null, 1 for a value. In a tagged field it is preceded by a
+/// varint: 0 for null, 1 for a value.
 fn nullable_impl(ty: &TokenStream, lifetime: &Lifetime) -> TokenStream {
     quote! {
         impl<#lifetime> ::ottla_wire::codec::Nullable<#lifetime> for #ty {
@@ -136,13 +137,50 @@ fn nullable_impl(ty: &TokenStream, lifetime: &Lifetime) -> TokenStream {
                     ::core::option::Option::None => ::core::result::Result::Ok(()),
                 }
             }
+
+            #[inline]
+            fn read_nullable_tagged(
+                r: &mut ::ottla_wire::codec::Reader<#lifetime>,
+                v: ::ottla_wire::codec::Version,
+            ) -> ::core::result::Result<::core::option::Option<Self>, ::ottla_wire::codec::DecodeError> {
+                if r.get_uvarint()? == 0 {
+                    return ::core::result::Result::Ok(::core::option::Option::None);
+                }
+                <Self as ::ottla_wire::codec::Wire<#lifetime>>::read(r, v).map(::core::option::Option::Some)
+            }
+
+            #[inline]
+            fn write_nullable_tagged(
+                value: ::core::option::Option<&Self>,
+                w: &mut ::ottla_wire::codec::Writer,
+                v: ::ottla_wire::codec::Version,
+            ) -> ::core::result::Result<(), ::ottla_wire::codec::EncodeError> {
+                w.put_uvarint(u32::from(value.is_some()));
+                match value {
+                    ::core::option::Option::Some(value) => ::ottla_wire::codec::Wire::write(value, w, v),
+                    ::core::option::Option::None => ::core::result::Result::Ok(()),
+                }
+            }
         }
     }
 }
 
 fn message_impl(message: &MessageAttrs, ident: &Ident, ty: &TokenStream, lifetime: &Lifetime) -> TokenStream {
-    let MessageAttrs { key, versions: (first, last), flexible_since, response } = message;
+    let MessageAttrs { kind, versions: (first, last), flexible_since, response } = message;
     let flexible_since = flexible_since.map_or(quote!(i16::MAX), |since| quote!(#since));
+    let key = match kind {
+        Kind::Api(key) => key,
+        Kind::Data => {
+            let name = ident.to_string();
+            return quote! {
+                impl<#lifetime> ::ottla_wire::codec::Data<#lifetime> for #ty {
+                    const NAME: &'static str = #name;
+                    const VERSIONS: ::core::ops::RangeInclusive<i16> = #first..=#last;
+                    const FLEXIBLE_SINCE: i16 = #flexible_since;
+                }
+            };
+        }
+    };
     let unknown_key = format!("{ident}: Kafka has no API with the key {key}");
     let request = response.as_ref().map(|response| {
         quote! {
@@ -203,9 +241,14 @@ fn read_tags(schema: &Struct, lifetime: &Lifetime) -> TokenStream {
         .map(|(tag, field)| {
             let (ident, ty, name) = (&field.ident, &field.ty, full_name(schema, field));
             let guard = in_version(field).map(|condition| quote!(if #condition));
+            let read = if is_option(ty) {
+                quote!(::ottla_wire::codec::Nullable::read_nullable_tagged)
+            } else {
+                quote!(<#ty as ::ottla_wire::codec::Wire<#lifetime>>::read)
+            };
             quote! {
                 #tag #guard => {
-                    #ident = <#ty as ::ottla_wire::codec::Wire<#lifetime>>::read(&mut value, v).in_field(#name)?;
+                    #ident = #read(&mut value, v).in_field(#name)?;
                     r.end_tagged(#tag, value).in_field(#name)?;
                 }
             }
@@ -284,9 +327,14 @@ fn write_tags(schema: &Struct) -> TokenStream {
             #missing
             let #is_present = #is_present && #condition;
         });
+        let write = if is_option(&field.ty) {
+            quote!(::ottla_wire::codec::Nullable::write_nullable_tagged(self.#ident.as_ref(), w, v))
+        } else {
+            quote!(::ottla_wire::codec::Wire::write(&self.#ident, w, v))
+        };
         writes.push(quote! {
             if #is_present {
-                w.put_tagged(#tag, |w| ::ottla_wire::codec::Wire::write(&self.#ident, w, v))?;
+                w.put_tagged(#tag, |w| #write)?;
             }
         });
         present.push(is_present);

@@ -21,6 +21,7 @@
 //! | attribute | meaning |
 //! |---|---|
 //! | `key = 0` | the API; makes the struct a `Message` |
+//! | `data` | belongs to no API; makes the struct a `Data`, whose version stands in front of it |
 //! | `versions = 3..=13` | the versions implemented |
 //! | `flexible = 9..` | where compact lengths and tagged fields begin (KIP-482); left out: nowhere |
 //! | `response = X<'r>` | makes the struct a `Request` that is answered with `X` |
@@ -47,7 +48,7 @@ use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
 /// Implements `Wire`, `Nullable` and `Default` for a struct, with a `key` also `Message`, with a `response` also
-/// `Request`. See the crate's documentation for the attributes.
+/// `Request`, with `data` also `Data`. See the crate's documentation for the attributes.
 #[proc_macro_derive(Wire, attributes(wire))]
 pub fn derive_wire(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

@@ -20,10 +20,19 @@ pub struct Struct {
 
 /// What makes a struct a message.
 pub struct MessageAttrs {
-    pub key: i16,
+    pub kind: Kind,
     pub versions: (i16, i16),
     pub flexible_since: Option<i16>,
     pub response: Option<Type>,
+}
+
+/// What a message belongs to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// The API with this key.
+    Api(i16),
+    /// No API: its version stands in front of it.
+    Data,
 }
 
 /// A field as its attributes describe it.
@@ -91,12 +100,14 @@ fn lifetime(input: &DeriveInput) -> Result<Option<Lifetime>> {
 
 impl MessageAttrs {
     fn parse(attrs: &[Attribute], ident: &Ident) -> Result<Option<MessageAttrs>> {
-        let (mut key, mut versions, mut flexible, mut response) = (None, None, None, None);
+        let (mut key, mut data, mut versions, mut flexible, mut response) = (None, None, None, None, None);
         let mut first = None;
         for_each_meta(attrs, |meta| {
             first.get_or_insert(meta.path.span());
             if meta.path.is_ident("key") {
                 set(&mut key, &meta, int(meta.value()?)?)
+            } else if meta.path.is_ident("data") {
+                set(&mut data, &meta, ())
             } else if meta.path.is_ident("versions") {
                 let (since, until) = range(meta.value()?)?;
                 let until = until.ok_or_else(|| meta.error("`versions` needs a last version, e.g. `3..=13`"))?;
@@ -104,16 +115,21 @@ impl MessageAttrs {
             } else if meta.path.is_ident("flexible") {
                 set(&mut flexible, &meta, open_range(&meta)?)
             } else if meta.path.is_ident("response") {
-                set(&mut response, &meta, meta.value()?.parse()?)
+                set(&mut response, &meta, meta.value()?.parse::<Type>()?)
             } else {
-                Err(meta.error("unknown attribute: a message has `key`, `versions`, `flexible`, `response`"))
+                Err(meta.error("unknown attribute: a message has `key` or `data`, `versions`, `flexible`, `response`"))
             }
         })?;
-        match (key, versions, first) {
-            (Some(key), Some(versions), _) => Ok(Some(MessageAttrs { key, versions, flexible_since: flexible, response })),
-            (None, None, None) => Ok(None),
-            (_, _, span) => Err(Error::new(span.unwrap_or(ident.span()), "a message needs both `key` and `versions`")),
-        }
+        let Some(span) = first else { return Ok(None) };
+        let kind = match (key, data, &response) {
+            (Some(key), None, _) => Kind::Api(key),
+            (None, Some(()), None) => Kind::Data,
+            (None, Some(()), Some(response)) => return Err(Error::new(response.span(), "only what has a `key` has a response")),
+            (Some(_), Some(()), _) => return Err(Error::new(span, "`data` belongs to no API: leave out `key` or `data`")),
+            (None, None, _) => return Err(Error::new(span, "a message needs `key`, or `data` if it belongs to no API")),
+        };
+        let versions = versions.ok_or_else(|| Error::new(span, format!("the message {ident} needs `versions`, e.g. `3..=13`")))?;
+        Ok(Some(MessageAttrs { kind, versions, flexible_since: flexible, response }))
     }
 
     /// A field that no version of its message could hold is a slip of the pen.
@@ -256,7 +272,7 @@ fn open_range(meta: &ParseNestedMeta<'_>) -> Result<i16> {
     }
 }
 
-fn is_option(ty: &Type) -> bool {
+pub fn is_option(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|segment| segment.ident == "Option"))
 }
 
@@ -295,7 +311,7 @@ mod tests {
         })
         .unwrap_or_else(|e| panic!("{e}"));
         let message = schema.message.unwrap();
-        assert_eq!((message.key, message.versions, message.flexible_since), (1, (4, 18), Some(12)));
+        assert_eq!((message.kind, message.versions, message.flexible_since), (Kind::Api(1), (4, 18), Some(12)));
         assert!(message.response.is_some());
         let [cluster_id, replica_id, rack_names] = &schema.fields[..] else { panic!("three fields") };
         assert_eq!((cluster_id.tag, cluster_id.since, cluster_id.ignorable), (Some(0), Some(12), true));
@@ -305,6 +321,18 @@ mod tests {
         assert_eq!((rack_names.since, rack_names.nullable), (Some(7), Some((9, Some(11)))));
         assert!(matches!(rack_names.default, Default::SomeOfType));
         assert_eq!(rack_names.json_name, "rackNames");
+    }
+
+    #[test]
+    fn a_message_of_no_api_has_versions_as_well() {
+        let schema = Struct::parse(&parse_quote! {
+            #[wire(data, versions = 0..=4, flexible = 4..)]
+            struct OffsetCommitValue {
+                offset: i64,
+            }
+        });
+        let message = schema.ok().and_then(|schema| schema.message).unwrap();
+        assert_eq!((message.kind, message.versions, message.flexible_since), (Kind::Data, (0, 4), Some(4)));
     }
 
     #[test]
@@ -339,7 +367,34 @@ mod tests {
                         a: i32,
                     }
                 ),
-                "both `key` and `versions`",
+                "needs `versions`",
+            ),
+            (
+                parse_quote!(
+                    #[wire(versions = 1..=2)]
+                    struct S {
+                        a: i32,
+                    }
+                ),
+                "needs `key`, or `data`",
+            ),
+            (
+                parse_quote!(
+                    #[wire(key = 1, data, versions = 1..=2)]
+                    struct S {
+                        a: i32,
+                    }
+                ),
+                "leave out `key` or `data`",
+            ),
+            (
+                parse_quote!(
+                    #[wire(data, versions = 1..=2, response = T)]
+                    struct S {
+                        a: i32,
+                    }
+                ),
+                "has a response",
             ),
             (
                 parse_quote!(

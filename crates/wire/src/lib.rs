@@ -7,6 +7,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`message`] | every request and response, one file per API |
+//! | [`data`] | records of the internal topics, and what consumers tell each other |
 //! | [`codec`] | [`Reader`], [`Writer`] and the traits that `#[derive(Wire)]` implements |
 //! | [`header`], [`frame`] | what stands around a message on a connection |
 //! | [`api_key`] | the list of APIs |
@@ -23,6 +24,7 @@ pub mod api_key;
 pub mod batch;
 pub mod codec;
 pub mod compress;
+pub mod data;
 pub mod error;
 pub mod frame;
 pub mod header;
@@ -30,7 +32,7 @@ pub mod message;
 pub mod records;
 
 pub use api_key::ApiKey;
-pub use codec::{DecodeError, DecodeErrorKind, EncodeError, Encoded, Message, Reader, Request, Version, Wire, Writer};
+pub use codec::{Data, DecodeError, DecodeErrorKind, EncodeError, Encoded, Message, Reader, Request, Version, Wire, Writer};
 pub use error::ErrorCode;
 pub use header::{RequestHeader, ResponseHeader};
 pub use ottla_wire_derive::Wire;

@@ -8,7 +8,7 @@ use ottla_wire::message;
 use ottla_wire::message::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
-use ottla_wire::{Message, Reader, Request, Writer, for_each_api};
+use ottla_wire::{Data, Message, Reader, Request, Version, Writer, data, for_each_api, for_each_data};
 
 /// The system's allocator, counting per thread: tests run side by side.
 struct Counting;
@@ -102,6 +102,14 @@ fn no_frame_makes_a_decoder_allocate_more_than_eight_times_its_size() {
             assert!(bytes <= limit, "{} {version}: {bytes} bytes for a frame of {}", std::any::type_name::<M>(), frame.len());
         }
     }
+    fn check_data<'a, D: Data<'a>>(frame: &'a [u8]) {
+        for version in D::VERSIONS {
+            let version = Version::new(version, version >= D::FLEXIBLE_SINCE);
+            let (_, bytes, _) = allocations(|| D::read(&mut Reader::new(frame), version).is_ok());
+            let limit = frame.len() * 8 + 64 * 1024;
+            assert!(bytes <= limit, "{} {version:?}: {bytes} bytes for a frame of {}", D::NAME, frame.len());
+        }
+    }
     fn check_all(frame: &[u8]) {
         macro_rules! check {
             ($($module:ident::$request:ident;)*) => {$(
@@ -110,6 +118,12 @@ fn no_frame_makes_a_decoder_allocate_more_than_eight_times_its_size() {
             )*};
         }
         for_each_api!(check);
+        macro_rules! check_data {
+            ($($module:ident::$data:ident;)*) => {
+                $(check_data::<data::$module::$data>(frame);)*
+            };
+        }
+        for_each_data!(check_data);
     }
     for fill in [0u8, 1, 2, 3, 0x7f, 0x80, 0xff] {
         // A frame that announces as many elements as the first length can hold, at every place one could stand.

@@ -1,4 +1,4 @@
-//! Every message in every version, held against Kafka's own classes: what they wrote must decode to what they say it
+//! Every message in every version, and all data of no API, held against Kafka's own classes: what they wrote must decode to what they say it
 //! means (their JSON), and encode to the same bytes.
 
 #![allow(clippy::unwrap_used)]
@@ -6,7 +6,9 @@
 mod support;
 
 use ottla_wire::message::*;
-use ottla_wire::{ApiKey, ErrorCode, Message, Reader, Request, RequestHeader, ResponseHeader, Writer, for_each_api};
+use ottla_wire::{
+    ApiKey, Data, ErrorCode, Message, Reader, Request, RequestHeader, ResponseHeader, Writer, data, for_each_api, for_each_data,
+};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use support::{from_hex, golden, to_hex};
@@ -21,18 +23,21 @@ struct Subject {
 /// Decodes, compares, encodes, compares.
 macro_rules! check {
     ($message:ty) => {
+        check!($message, Message, <$message as Message>::decode)
+    };
+    ($message:ty, $trait:ident, $decode:expr) => {
         |bytes, version, json| {
             let mut reader = Reader::new(bytes);
-            let message = <$message as Message>::decode(&mut reader, version).map_err(|e| format!("does not decode: {e}"))?;
+            let message = $decode(&mut reader, version).map_err(|e| format!("does not decode: {e}"))?;
             if reader.remaining() != 0 {
                 return Err(format!("{} bytes were not read", reader.remaining()));
             }
-            let ours = message.to_json(version);
+            let ours = $trait::to_json(&message, version);
             if ours != *json {
                 return Err(format!("reads as\n  {ours}\nbut Kafka says\n  {json}"));
             }
             let mut writer = Writer::new();
-            message.encode(&mut writer, version).map_err(|e| format!("does not encode: {e}"))?;
+            $trait::encode(&message, &mut writer, version).map_err(|e| format!("does not encode: {e}"))?;
             let encoded = writer.into_parts();
             if encoded.buf != bytes {
                 return Err(format!("encodes to\n  {}\nbut Kafka writes\n  {}", to_hex(&encoded.buf), to_hex(bytes)));
@@ -42,7 +47,35 @@ macro_rules! check {
     };
 }
 
+/// As of a message whose version is known, but for an error that names it.
+fn decode_data<'a, D: Data<'a>>(reader: &mut Reader<'a>, version: i16) -> Result<D, String> {
+    match D::decode(reader) {
+        Ok((found, data)) if found == version => Ok(data),
+        Ok((found, _)) => Err(format!("it has the version {found}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn subjects() -> Vec<Subject> {
+    let mut all = subjects_of_apis();
+    all.extend(subjects_of_no_api());
+    all
+}
+
+fn subjects_of_no_api() -> Vec<Subject> {
+    macro_rules! subjects {
+        ($($module:ident::$data:ident;)*) => {
+            vec![$(Subject {
+                name: data::$module::$data::NAME.to_owned(),
+                versions: data::$module::$data::VERSIONS,
+                check: check!(data::$module::$data, Data, decode_data::<data::$module::$data>),
+            },)*]
+        };
+    }
+    for_each_data!(subjects)
+}
+
+fn subjects_of_apis() -> Vec<Subject> {
     macro_rules! subjects {
         ($($module:ident::$request:ident;)*) => {
             vec![$(
@@ -87,8 +120,8 @@ fn lines(file: &str) -> Vec<Line<'_>> {
         .collect()
 }
 
-fn message_files() -> [String; 2] {
-    [golden("messages.txt"), golden("messages-dropped.txt")]
+fn message_files() -> [String; 3] {
+    [golden("messages.txt"), golden("messages-dropped.txt"), golden("data.txt")]
 }
 
 #[test]
@@ -108,7 +141,7 @@ fn messages_read_and_write_as_by_kafkas_classes() {
             }
         }
     }
-    assert!(checked > 1000, "the files hold only {checked} messages");
+    assert!(checked > 3000, "the files hold only {checked} messages");
     assert!(failures.is_empty(), "{} of {checked}:\n{}", failures.len(), failures.join("\n"));
 }
 
@@ -137,6 +170,21 @@ fn every_message_of_the_crate_is_held_against_kafka() {
     let tested: BTreeSet<String> =
         subjects().iter().filter_map(|subject| subject.name.strip_suffix("Request").map(str::to_lowercase)).collect();
     assert_eq!(tested, modules);
+}
+
+/// So is the list of what belongs to no API.
+#[test]
+fn all_data_of_the_crate_is_held_against_kafka() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/data");
+    let mut structs = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for (_, declared) in source.match_indices("#[wire(data").map(|(at, _)| source[at..].split_once("pub struct ").unwrap()) {
+            structs.insert(declared.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned());
+        }
+    }
+    let tested: BTreeSet<String> = subjects_of_no_api().into_iter().map(|subject| subject.name).collect();
+    assert_eq!(tested, structs);
 }
 
 /// What Kafka wrote, cut at every place: an error, never a panic.

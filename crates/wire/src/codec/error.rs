@@ -72,6 +72,14 @@ pub enum DecodeErrorKind {
         /// The version asked for.
         version: i16,
     },
+    /// A version of what belongs to no API that this crate does not implement.
+    #[error("version {version} of {name} is not supported")]
+    UnsupportedDataVersion {
+        /// Its name, e.g. `OffsetCommitValue`.
+        name: &'static str,
+        /// The version in front of it, or asked for. Of a record's key: the kind of its record.
+        version: i16,
+    },
     /// Bytes after the end of what was to be read.
     #[error("{remaining} bytes follow the end")]
     TrailingBytes {
@@ -122,6 +130,14 @@ pub enum EncodeError {
         /// The API.
         api: ApiKey,
         /// The version asked for.
+        version: i16,
+    },
+    /// A version of what belongs to no API that this crate does not implement.
+    #[error("version {version} of {name} is not supported")]
+    UnsupportedDataVersion {
+        /// Its name, e.g. `OffsetCommitValue`.
+        name: &'static str,
+        /// The version in front of it, or asked for. Of a record's key: the kind of its record.
         version: i16,
     },
     /// A string, array, records or frame longer than its length field can say.

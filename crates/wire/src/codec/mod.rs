@@ -85,6 +85,18 @@ pub trait Nullable<'a>: Wire<'a> {
 
     /// Writes a value, or null.
     fn write_nullable(value: Option<&Self>, w: &mut Writer, v: Version) -> Result<(), EncodeError>;
+
+    /// Reads a value or null in a tagged field, where the null of structs is another.
+    #[inline]
+    fn read_nullable_tagged(r: &mut Reader<'a>, v: Version) -> Result<Option<Self>, DecodeError> {
+        Self::read_nullable(r, v)
+    }
+
+    /// Writes a value, or null, in a tagged field.
+    #[inline]
+    fn write_nullable_tagged(value: Option<&Self>, w: &mut Writer, v: Version) -> Result<(), EncodeError> {
+        Self::write_nullable(value, w, v)
+    }
 }
 
 /// A request or a response. Derived for structs with a `key`.
@@ -127,6 +139,58 @@ pub trait Request<'a>: Message<'a> {
     type Response<'r>: Message<'r>;
     /// The API's name, e.g. `Produce`.
     const NAME: &'static str;
+}
+
+/// What belongs to no API and has its version in front: a record of an internal topic, a consumer's subscription. Derived
+/// for structs with `data`.
+///
+/// Of a record's key that number says of what kind the record is. A key is in one version only, which is that kind.
+pub trait Data<'a>: Wire<'a> {
+    /// Its name in Kafka's schemas, e.g. `OffsetCommitValue`.
+    const NAME: &'static str;
+    /// The versions implemented here.
+    const VERSIONS: RangeInclusive<i16>;
+    /// The first flexible version; `i16::MAX` where there is none.
+    const FLEXIBLE_SINCE: i16;
+
+    /// Reads the version and what is in it. Bytes that follow are left in `r`.
+    #[inline]
+    fn decode(r: &mut Reader<'a>) -> Result<(i16, Self), DecodeError> {
+        let version = r.get_i16()?;
+        decode_data(r, version)
+    }
+
+    /// As [`decode`](Data::decode), but takes a version that is newer than those known for the newest known, and says so
+    /// in its answer. For what grows at its end only: what is new is left in `r`.
+    #[inline]
+    fn decode_any(r: &mut Reader<'a>) -> Result<(i16, Self), DecodeError> {
+        let version = r.get_i16()?.min(*Self::VERSIONS.end());
+        decode_data(r, version)
+    }
+
+    /// Writes the version and what is in it. After an error `w` may hold part of it.
+    #[inline]
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
+        if !Self::VERSIONS.contains(&version) {
+            return Err(EncodeError::UnsupportedDataVersion { name: Self::NAME, version });
+        }
+        w.put_i16(version);
+        self.write(w, Version::new(version, version >= Self::FLEXIBLE_SINCE))
+    }
+
+    /// As Kafka's `XJsonConverter.write(data, version, true)` gives it, field for field, without the version.
+    #[cfg(feature = "json")]
+    fn to_json(&self, version: i16) -> serde_json::Value {
+        self.json(Version::new(version, version >= Self::FLEXIBLE_SINCE))
+    }
+}
+
+#[inline]
+fn decode_data<'a, D: Data<'a>>(r: &mut Reader<'a>, version: i16) -> Result<(i16, D), DecodeError> {
+    if !D::VERSIONS.contains(&version) {
+        return Err(DecodeErrorKind::UnsupportedDataVersion { name: D::NAME, version }.into());
+    }
+    Ok((version, D::read(r, Version::new(version, version >= D::FLEXIBLE_SINCE))?))
 }
 
 /// Names the field in an error that came out of it. Used by derived code.
