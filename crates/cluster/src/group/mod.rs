@@ -31,6 +31,8 @@ mod commit;
 #[allow(dead_code)]
 mod config;
 #[allow(dead_code)]
+mod consumer;
+#[allow(dead_code)]
 mod embedded;
 mod error;
 mod event;
