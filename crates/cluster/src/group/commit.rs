@@ -19,13 +19,19 @@ struct Committer<'a> {
     instance: Option<&'a InstanceId>,
     generation_or_epoch: i32,
     transactional: bool,
+    knows_member_epochs: bool,
 }
 
 impl Group {
-    fn check_commit(&self, committer: &Committer<'_>) -> Result<(), GroupError> {
-        let Committer { member, instance, generation_or_epoch, transactional } = *committer;
+    /// Whether this client may commit these offsets.
+    fn check_commit(&self, step: &Step<'_>, committer: &Committer<'_>, offsets: &[OffsetToCommit]) -> Result<(), GroupError> {
+        let Committer { member, instance, generation_or_epoch, transactional, knows_member_epochs } = *committer;
         match &self.kind {
             Kind::Classic(classic) => classic.check_commit(member, instance, Generation(generation_or_epoch), transactional),
+            Kind::Consumer(consumer) => {
+                let may = consumer.check_commit(member, instance, generation_or_epoch, transactional, knows_member_epochs)?;
+                offsets.iter().try_for_each(|offset| may.check(step.topics, &offset.topic, offset.partition))
+            }
         }
     }
 }
@@ -49,10 +55,12 @@ impl GroupCoordinator {
                 instance: request.instance.as_ref(),
                 generation_or_epoch: request.generation_or_epoch,
                 transactional: false,
+                knows_member_epochs: request.knows_member_epochs,
             };
-            let each = group.check_commit(&committer).and_then(|()| {
+            let each = group.check_commit(step, &committer, &request.offsets).and_then(|()| {
                 match &group.kind {
                     Kind::Classic(classic) => classic.heard_by_commit(step, &request.member),
+                    Kind::Consumer(_) => {}
                 }
                 group.write_offsets(step, request.offsets, expire_timestamp)
             });
@@ -76,6 +84,7 @@ impl GroupCoordinator {
                 instance: request.instance.as_ref(),
                 generation_or_epoch: request.generation_or_epoch,
                 transactional: true,
+                knows_member_epochs: true,
             };
             let current = group.offsets.open_epoch(request.producer).filter(|current| *current > request.producer_epoch);
             let each = match current {
@@ -84,7 +93,7 @@ impl GroupCoordinator {
                     shown: request.producer_epoch.get(),
                     current: current.get(),
                 }),
-                None => group.check_commit(&committer).and_then(|()| {
+                None => group.check_commit(step, &committer, &request.offsets).and_then(|()| {
                     step.said.producer = Some((request.producer, request.producer_epoch));
                     group.write_offsets(step, request.offsets, TimestampMs::NONE)
                 }),
@@ -116,7 +125,7 @@ impl GroupCoordinator {
             Kind::Classic(classic) if !classic.is_empty() && !classic.is_of_consumers() => {
                 return self.reply_of(token, &id, refused(GroupError::NonEmptyGroup));
             }
-            Kind::Classic(_) => {}
+            Kind::Classic(_) | Kind::Consumer(_) => {}
         }
         let mut each = Vec::new();
         let mut known: Vec<(TopicName, PartitionId)> = Vec::new();
@@ -157,9 +166,10 @@ impl Group {
         Ok(each)
     }
 
-    fn check_fetch(&self, _request: &OffsetFetch) -> Result<(), GroupError> {
+    fn check_fetch(&self, request: &OffsetFetch) -> Result<(), GroupError> {
         match &self.kind {
             Kind::Classic(_) => Ok(()),
+            Kind::Consumer(consumer) => consumer.check_fetch(request.member.as_ref(), request.epoch),
         }
     }
 

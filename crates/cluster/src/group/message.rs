@@ -3,15 +3,17 @@
 //! Where a request of the wire names several groups, each is a request of its own here: they are of different partitions of the offsets
 //! topic as often as not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_model::{
-    Generation, GroupId, InstanceId, LeaderEpoch, MemberEpoch, MemberId, Offset, PartitionId, ProducerEpoch, ProducerId, TopicId,
-    TopicName, Uuid,
+    Generation, GroupEpoch, GroupId, InstanceId, LeaderEpoch, MemberEpoch, MemberId, Offset, PartitionId, ProducerEpoch, ProducerId,
+    TopicId, TopicName, Uuid,
 };
 
+use super::config::Assignor;
 use super::error::GroupError;
-use super::record::Blob;
+use super::record::{Assignment, Blob};
 use super::story::LastRebalance;
 
 /// Who asks.
@@ -34,6 +36,8 @@ pub enum Request {
     Heartbeat(Heartbeat),
     /// LeaveGroup.
     LeaveGroup(LeaveGroup),
+    /// ConsumerGroupHeartbeat.
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeat),
     /// OffsetCommit.
     OffsetCommit(OffsetCommit),
     /// TxnOffsetCommit.
@@ -46,6 +50,8 @@ pub enum Request {
     DeleteGroup(GroupId),
     /// DescribeGroups of one group.
     DescribeGroup(GroupId),
+    /// ConsumerGroupDescribe of one group.
+    ConsumerGroupDescribe(GroupId),
     /// ListGroups.
     ListGroups(ListGroups),
 }
@@ -129,6 +135,37 @@ pub struct LeavingMember {
     pub instance: Option<InstanceId>,
     /// Why (KIP-800).
     pub reason: Option<Arc<str>>,
+}
+
+/// ConsumerGroupHeartbeat (KIP-848), versions 0 and 1. What is `None` is as it was in the member's request before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupHeartbeat {
+    /// The group.
+    pub group: GroupId,
+    /// Who asks. Empty, in version 0: a new member, which gets its id from `fresh_id`.
+    pub member: MemberId,
+    /// Its member epoch: 0 joins, -1 leaves, -2 leaves for a while.
+    pub epoch: MemberEpoch,
+    /// Its instance id.
+    pub instance: Option<InstanceId>,
+    /// `client.rack`.
+    pub rack: Option<Arc<str>>,
+    /// The client.
+    pub client: Client,
+    /// How long it may take to give partitions up; -1: as before.
+    pub rebalance_timeout_ms: i32,
+    /// The topics it reads.
+    pub topic_names: Option<Vec<Arc<str>>>,
+    /// An expression; it reads the topics that match it, too. Empty: none.
+    pub topic_regex: Option<Arc<str>>,
+    /// The assignor it asks for.
+    pub assignor: Option<Arc<str>>,
+    /// The partitions it holds.
+    pub owned: Option<Assignment>,
+    /// Whether a client makes its id itself (KIP-1082): from version 1.
+    pub member_id_required: bool,
+    /// Random bits that make a new member's id, never the same twice.
+    pub fresh_id: Uuid,
 }
 
 /// One offset to commit.
@@ -241,6 +278,8 @@ pub enum Response {
     Heartbeat(Result<(), GroupError>),
     /// LeaveGroup: of the whole, or of each member in the order of the request.
     LeaveGroup(Result<Vec<LeftMember>, GroupError>),
+    /// ConsumerGroupHeartbeat.
+    ConsumerGroupHeartbeat(Result<ConsumerGroupHeartbeatResponse, GroupError>),
     /// OffsetCommit: of the whole, or of each offset in the order of the request.
     OffsetCommit(Result<Vec<Result<(), GroupError>>, GroupError>),
     /// TxnOffsetCommit: of the whole, or of each offset in the order of the request.
@@ -253,6 +292,8 @@ pub enum Response {
     DeleteGroup(Result<(), GroupError>),
     /// DescribeGroups of one group.
     DescribeGroup(Result<ClassicDescription, GroupError>),
+    /// ConsumerGroupDescribe of one group.
+    ConsumerGroupDescribe(Result<ConsumerGroupDescription, GroupError>),
     /// ListGroups.
     ListGroups(Vec<ListedGroup>),
     /// [`EndTransaction`](super::Event::EndTransaction): the marker is written.
@@ -347,6 +388,8 @@ pub struct OffsetAndMetadata {
 pub enum GroupType {
     /// The members assign.
     Classic,
+    /// The coordinator assigns (KIP-848).
+    Consumer,
 }
 
 impl GroupType {
@@ -354,6 +397,7 @@ impl GroupType {
     pub const fn name(self) -> &'static str {
         match self {
             GroupType::Classic => "classic",
+            GroupType::Consumer => "consumer",
         }
     }
 }
@@ -367,6 +411,10 @@ pub enum GroupState {
     PreparingRebalance,
     /// Classic: all have joined, the leader assigns.
     CompletingRebalance,
+    /// Consumer: something changed for which there is no target assignment yet.
+    Assigning,
+    /// Consumer: members are on their way to the target assignment.
+    Reconciling,
     /// Every member has what it is to have.
     Stable,
 }
@@ -378,6 +426,8 @@ impl GroupState {
             GroupState::Empty => "Empty",
             GroupState::PreparingRebalance => "PreparingRebalance",
             GroupState::CompletingRebalance => "CompletingRebalance",
+            GroupState::Assigning => "Assigning",
+            GroupState::Reconciling => "Reconciling",
             GroupState::Stable => "Stable",
         }
     }
@@ -424,4 +474,79 @@ pub struct ClassicMemberDescription {
     pub metadata: Blob,
     /// What the leader assigned to it; empty until the group is stable.
     pub assignment: Blob,
+}
+
+/// ConsumerGroupHeartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupHeartbeatResponse {
+    /// The member's id.
+    pub member: MemberId,
+    /// The epoch to show from now on.
+    pub epoch: MemberEpoch,
+    /// When to ask again.
+    pub heartbeat_interval_ms: i32,
+    /// What it has; what it holds beyond that it is to give up. `None`: the same as before.
+    pub assignment: Option<Assignment>,
+}
+
+/// ConsumerGroupDescribe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupDescription {
+    /// Its state.
+    pub state: GroupState,
+    /// The group epoch.
+    pub epoch: GroupEpoch,
+    /// The epoch of the target assignment.
+    pub target_epoch: GroupEpoch,
+    /// The assignor that it takes.
+    pub assignor: Assignor,
+    /// Its members.
+    pub members: Vec<ConsumerMemberDescription>,
+    /// Why it last rebalanced; Kafka does not tell.
+    pub last_rebalance: Option<LastRebalance>,
+}
+
+/// A member of a consumer group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerMemberDescription {
+    /// Its id.
+    pub member: MemberId,
+    /// Its instance id.
+    pub instance: Option<InstanceId>,
+    /// `client.rack`.
+    pub rack: Option<Arc<str>>,
+    /// Its member epoch.
+    pub epoch: MemberEpoch,
+    /// The client.
+    pub client: Client,
+    /// The topics it names.
+    pub topic_names: BTreeSet<Arc<str>>,
+    /// The expression that it subscribes by.
+    pub topic_regex: Option<Arc<str>>,
+    /// What it has.
+    pub assignment: Vec<NamedPartitions>,
+    /// What it is to have.
+    pub target: Vec<NamedPartitions>,
+    /// Which protocol it speaks.
+    pub member_type: ConsumerMemberType,
+}
+
+/// Which protocol a member of a consumer group speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerMemberType {
+    /// The classic one, while the group goes over from one to the other. 0 in Kafka's message.
+    Classic,
+    /// That of consumer groups. 1 in Kafka's message.
+    Consumer,
+}
+
+/// A topic's partitions, in ConsumerGroupDescribe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPartitions {
+    /// The topic.
+    pub topic: TopicName,
+    /// Its id.
+    pub topic_id: TopicId,
+    /// The partitions.
+    pub partitions: Vec<PartitionId>,
 }

@@ -24,19 +24,18 @@
 //! deadlines. Rebuilt groups know what is in the log: members and assignments, not who was about to join. Clients that find their
 //! request unanswered ask again.
 
-// Some of what these have is for groups of the consumer protocol, which are not served yet.
+// Some of what these have is for classic groups that become consumer groups, which is not done yet.
 #[allow(dead_code)]
 mod classic;
 mod commit;
-#[allow(dead_code)]
 mod config;
-#[allow(dead_code)]
 mod consumer;
 #[allow(dead_code)]
 mod embedded;
 mod error;
 mod event;
 mod message;
+mod migrate;
 mod offsets;
 mod record;
 mod replay;
@@ -66,6 +65,7 @@ pub use story::{LastRebalance, RebalanceReason};
 pub use topics::TopicsView;
 
 use classic::Classic;
+use consumer::Consumer;
 use offsets::Offsets;
 use step::{Said, Step};
 use story::Story;
@@ -75,6 +75,7 @@ use timers::{Timer, Timers};
 #[derive(Clone, Debug)]
 enum Kind {
     Classic(Box<Classic>),
+    Consumer(Box<Consumer>),
 }
 
 /// One group.
@@ -102,6 +103,7 @@ impl Group {
     fn is_void(&self) -> bool {
         match &self.kind {
             Kind::Classic(classic) => classic.is_void() && self.offsets.is_empty(),
+            Kind::Consumer(consumer) => consumer.is_void() && self.offsets.is_empty(),
         }
     }
 }
@@ -185,6 +187,7 @@ impl GroupCoordinator {
         for id in ids {
             self.run(now, &id, |group, step| match &mut group.kind {
                 Kind::Classic(classic) => classic.loaded(step),
+                Kind::Consumer(consumer) => consumer.loaded(step),
             });
         }
         std::mem::take(&mut self.effects)
@@ -213,6 +216,8 @@ impl GroupCoordinator {
         for id in ids {
             self.run(now, &id, |group, step| match &mut group.kind {
                 Kind::Classic(classic) => classic.fail_all(step, &GroupError::NotCoordinator),
+                // Every request is answered at once.
+                Kind::Consumer(_) => {}
             });
         }
         self.effects
@@ -295,6 +300,11 @@ impl GroupCoordinator {
         if changes.topics.is_empty() {
             return;
         }
+        for group in self.groups.values_mut() {
+            if let Kind::Consumer(consumer) = &mut group.kind {
+                consumer.topics_changed(changes.topics.keys());
+            }
+        }
         let gone: Vec<&TopicName> = changes.topics.iter().filter(|(_, gone)| **gone).map(|(topic, _)| topic).collect();
         if gone.is_empty() {
             return;
@@ -319,18 +329,28 @@ impl GroupCoordinator {
         while let Some(timer) = self.timers.pop_due(now.monotonic) {
             match timer {
                 Timer::Retention => self.retention_round(now),
-                Timer::Session(id, member) => self.time_of(now, &id, |classic, step| classic.on_session_timeout(step, &member)),
-                Timer::Join(id) => self.time_of(now, &id, Classic::on_join_timeout),
-                Timer::Sync(id) => self.time_of(now, &id, Classic::on_sync_timeout),
+                Timer::Session(id, member) => self.time_of(now, &id, |group, step| group.on_session_timeout(step, &member)),
+                Timer::Join(id) => self.time_of_classic(now, &id, Classic::on_join_timeout),
+                Timer::Sync(id) => self.time_of_classic(now, &id, Classic::on_sync_timeout),
+                Timer::Revocation(id, member) => self.time_of(now, &id, |group, step| group.on_revocation_timeout(step, &member)),
+                Timer::MemberJoin(id, member) | Timer::MemberSync(id, member) => {
+                    self.time_of(now, &id, |group, step| group.on_classic_timeout(step, &member));
+                }
             }
         }
     }
 
-    fn time_of(&mut self, now: Now, id: &GroupId, act: impl FnOnce(&mut Classic, &mut Step<'_>)) {
+    fn time_of(&mut self, now: Now, id: &GroupId, act: impl FnOnce(&mut Group, &mut Step<'_>)) {
         if self.groups.contains_key(id) {
-            self.run(now, id, |group, step| match &mut group.kind {
-                Kind::Classic(classic) => act(classic, step),
-            });
+            self.run(now, id, act);
         }
+    }
+
+    fn time_of_classic(&mut self, now: Now, id: &GroupId, act: impl FnOnce(&mut Classic, &mut Step<'_>)) {
+        self.time_of(now, id, |group, step| {
+            if let Kind::Classic(classic) = &mut group.kind {
+                act(classic, step);
+            }
+        });
     }
 }

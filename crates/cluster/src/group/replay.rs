@@ -4,6 +4,7 @@
 use ottla_model::{GroupId, ProducerEpoch, ProducerId};
 
 use super::classic::Classic;
+use super::consumer::Consumer;
 use super::event::TransactionResult;
 use super::record::GroupRecord;
 use super::{Group, GroupCoordinator, Kind};
@@ -35,15 +36,38 @@ impl GroupCoordinator {
                     self.forget_if_void(&id);
                 }
             }
-            // Groups of the consumer protocol are not served.
             GroupRecord::ConsumerGroupMetadata { .. }
             | GroupRecord::ConsumerGroupPartitionMetadata { .. }
             | GroupRecord::ConsumerGroupMemberMetadata { .. }
             | GroupRecord::ConsumerGroupTargetAssignmentMetadata { .. }
             | GroupRecord::ConsumerGroupTargetAssignmentMember { .. }
             | GroupRecord::ConsumerGroupCurrentMemberAssignment { .. }
-            | GroupRecord::ConsumerGroupRegularExpression { .. } => {}
+            | GroupRecord::ConsumerGroupRegularExpression { .. } => self.replay_consumer(record),
         }
+    }
+
+    /// A record of the consumer protocol makes the group one of that. Nothing is left of it with its last tombstone; then it may be of
+    /// either protocol.
+    fn replay_consumer(&mut self, record: GroupRecord) {
+        let id = record.group().clone();
+        let group = self.groups.entry(id.clone()).or_insert_with(Group::void);
+        match &mut group.kind {
+            Kind::Consumer(consumer) => {
+                consumer.apply(record);
+                if consumer.is_void() {
+                    group.kind = Kind::Classic(Box::new(Classic::simple()));
+                }
+            }
+            Kind::Classic(_) => {
+                let mut consumer = Consumer::default();
+                consumer.apply(record);
+                // A tombstone of what was compacted away.
+                if !consumer.is_void() {
+                    group.kind = Kind::Consumer(Box::new(consumer));
+                }
+            }
+        }
+        self.forget_if_void(&id);
     }
 
     /// Takes the marker that ends a transaction in the log.
@@ -68,6 +92,7 @@ impl GroupCoordinator {
             let group = &self.groups[id];
             match &group.kind {
                 Kind::Classic(classic) => records.extend(classic.settled_record(id).map(|record| (None, record))),
+                Kind::Consumer(consumer) => records.extend(consumer.to_records(id).into_iter().map(|record| (None, record))),
             }
             records.extend(group.offsets.to_records(id));
         }

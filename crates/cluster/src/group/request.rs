@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use ottla_model::MemberId;
+use ottla_model::{MemberEpoch, MemberId};
 
-use super::classic::Classic;
+use super::classic::{CONSUMER, Classic};
+use super::consumer::{check, not_consumer};
 use super::event::{Now, Token};
-use super::message::{Heartbeat, JoinGroup, JoinGroupResponse, LeaveGroup, ListGroups, ListedGroup, Request, Response, SyncGroup};
+use super::message::{
+    ConsumerGroupHeartbeat, Heartbeat, JoinGroup, JoinGroupResponse, LeaveGroup, ListGroups, ListedGroup, Request, Response, SyncGroup,
+};
 use super::{Effect, Group, GroupCoordinator, GroupError, GroupType, Kind};
 
 impl GroupCoordinator {
@@ -16,6 +19,7 @@ impl GroupCoordinator {
             Request::SyncGroup(request) => self.sync(now, token, request),
             Request::Heartbeat(request) => self.heartbeat(now, token, &request),
             Request::LeaveGroup(request) => self.leave(now, token, request),
+            Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(now, token, &request),
             Request::OffsetCommit(request) => self.commit(now, token, request),
             Request::TxnOffsetCommit(request) => self.commit_in_transaction(now, token, request),
             Request::OffsetFetch(request) => self.fetch(token, &request),
@@ -25,8 +29,21 @@ impl GroupCoordinator {
                 let described = match self.groups.get(&group) {
                     None => Err(GroupError::GroupNotFound { group: group.clone() }),
                     Some(Group { kind: Kind::Classic(classic), story, .. }) => Ok(classic.describe(story.last())),
+                    Some(Group { kind: Kind::Consumer(_), .. }) => {
+                        Err(GroupError::OtherProtocol { group: group.clone(), wanted: GroupType::Classic.name() })
+                    }
                 };
                 self.reply_of(token, &group, Response::DescribeGroup(described));
+            }
+            Request::ConsumerGroupDescribe(group) => {
+                let described = match self.groups.get(&group) {
+                    None => Err(GroupError::GroupNotFound { group: group.clone() }),
+                    Some(Group { kind: Kind::Consumer(consumer), story, .. }) => {
+                        Ok(consumer.describe(&self.config, &self.topics, story.last()))
+                    }
+                    Some(Group { kind: Kind::Classic(_), .. }) => Err(not_consumer(&group)),
+                };
+                self.reply_of(token, &group, Response::ConsumerGroupDescribe(described));
             }
             Request::ListGroups(filter) => self.list(token, &filter),
         }
@@ -48,8 +65,26 @@ impl GroupCoordinator {
             let error = GroupError::UnknownMember { member: request.member.clone() };
             return self.reply_without_group(token, refused(request.member, error));
         }
-        self.run(now, &id, |group, step| match &mut group.kind {
-            Kind::Classic(classic) => classic.join(step, token, request),
+        self.run(now, &id, |group, step| {
+            group.make_classic_if_deserted(step);
+            match &mut group.kind {
+                Kind::Classic(classic) => classic.join(step, token, request),
+                Kind::Consumer(_) => step.reply_join(token, request.member, Err(GroupError::InconsistentProtocol)),
+            }
+        });
+    }
+
+    fn consumer_heartbeat(&mut self, now: Now, token: Token, request: &ConsumerGroupHeartbeat) {
+        let known = || match self.groups.contains_key(&request.group) || request.epoch == MemberEpoch::JOIN {
+            true => Ok(()),
+            false => Err(GroupError::GroupNotFound { group: request.group.clone() }),
+        };
+        if let Err(error) = check(&self.config, request).and_then(|()| known()) {
+            return self.reply_without_group(token, Response::ConsumerGroupHeartbeat(Err(error)));
+        }
+        self.run(now, &request.group, |group, step| {
+            let result = group.consumer_heartbeat(step, request);
+            step.reply(token, Response::ConsumerGroupHeartbeat(result));
         });
     }
 
@@ -60,6 +95,7 @@ impl GroupCoordinator {
         }
         self.run(now, &id, |group, step| match &mut group.kind {
             Kind::Classic(classic) => classic.sync(step, token, request),
+            Kind::Consumer(_) => step.reply_sync(token, Err(GroupError::UnknownMember { member: request.member })),
         });
     }
 
@@ -70,6 +106,7 @@ impl GroupCoordinator {
         self.run(now, &request.group, |group, step| {
             let result = match &mut group.kind {
                 Kind::Classic(classic) => classic.heartbeat(step, request),
+                Kind::Consumer(_) => Err(GroupError::UnknownMember { member: request.member.clone() }),
             };
             step.reply(token, Response::Heartbeat(result));
         });
@@ -82,9 +119,10 @@ impl GroupCoordinator {
         }
         self.run(now, &request.group, |group, step| {
             let left = match &mut group.kind {
-                Kind::Classic(classic) => classic.leave(step, request.members),
+                Kind::Classic(classic) => Ok(classic.leave(step, request.members)),
+                Kind::Consumer(_) => Err(GroupError::UnknownMember { member: first }),
             };
-            step.reply(token, Response::LeaveGroup(Ok(left)));
+            step.reply(token, Response::LeaveGroup(left));
         });
     }
 
@@ -107,6 +145,12 @@ impl GroupCoordinator {
                     protocol_type: classic.protocol_type().cloned().unwrap_or_else(|| Arc::from("")),
                     state: classic.shown_state(),
                     group_type: GroupType::Classic,
+                },
+                Kind::Consumer(consumer) => ListedGroup {
+                    group: id.clone(),
+                    protocol_type: Arc::from(CONSUMER),
+                    state: consumer.shown_state(),
+                    group_type: GroupType::Consumer,
                 },
             })
             .filter(|listed| wanted(&filter.states, listed.state.name()) && wanted(&filter.types, listed.group_type.name()))

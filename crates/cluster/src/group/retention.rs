@@ -30,12 +30,14 @@ impl Group {
                 GroupState::Stable if classic.is_of_consumers() && classic.knows_subscriptions() => Some(Expiry::SinceCommit),
                 _ => None,
             },
+            Kind::Consumer(_) => Some(Expiry::SinceCommit),
         }
     }
 
     pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
         match &self.kind {
             Kind::Classic(classic) => classic.is_subscribed_to(topic),
+            Kind::Consumer(consumer) => consumer.is_subscribed_to(topic),
         }
     }
 
@@ -43,6 +45,7 @@ impl Group {
     fn is_deserted(&self) -> bool {
         match &self.kind {
             Kind::Classic(classic) => classic.is_empty() && !classic.has_pending_joins(),
+            Kind::Consumer(consumer) => consumer.is_empty(),
         }
     }
 
@@ -50,6 +53,7 @@ impl Group {
     fn delete(&mut self, step: &mut Step<'_>) {
         match &mut self.kind {
             Kind::Classic(classic) => classic.delete(step),
+            Kind::Consumer(_) => self.make_classic_if_deserted(step),
         }
     }
 }
@@ -97,6 +101,7 @@ impl GroupCoordinator {
         };
         let deserted = match &group.kind {
             Kind::Classic(classic) => classic.is_empty(),
+            Kind::Consumer(consumer) => consumer.is_empty(),
         };
         if !deserted {
             return self.run(now, id, |_, step| step.reply(token, Response::DeleteGroup(Err(GroupError::NonEmptyGroup))));

@@ -124,6 +124,11 @@ impl Story {
         }
     }
 
+    /// Whether there is one that is not over.
+    pub fn is_going_on(&self) -> bool {
+        self.0.as_ref().is_some_and(|told| told.last.duration_ms.is_none())
+    }
+
     /// What is known.
     pub fn last(&self) -> Option<LastRebalance> {
         self.0.as_ref().map(|told| told.last.clone())

@@ -18,6 +18,12 @@ pub(super) enum Timer {
     Join(GroupId),
     /// Classic: members have had their time to ask for their assignment.
     Sync(GroupId),
+    /// Consumer: a member has had its time to give partitions up.
+    Revocation(GroupId, MemberId),
+    /// Consumer: a member of the classic protocol has had its time to join again.
+    MemberJoin(GroupId, MemberId),
+    /// Consumer: a member of the classic protocol has had its time to ask for its assignment.
+    MemberSync(GroupId, MemberId),
 }
 
 #[derive(Clone, Copy, Debug)]

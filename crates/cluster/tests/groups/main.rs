@@ -4,6 +4,10 @@
 mod bad_input;
 mod classic;
 mod classic_static;
+mod consumer;
+mod consumer_harness;
+mod consumer_offsets;
+mod consumer_static;
 mod harness;
 mod offsets;
 mod retention;

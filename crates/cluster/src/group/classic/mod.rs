@@ -231,10 +231,20 @@ impl Classic {
 
     /// Deletes a group without members.
     pub fn delete(&mut self, step: &mut Step<'_>) {
+        self.forget_pending(step);
+        *self = Classic::simple();
+        step.append(Classic::tombstone(step.group));
+    }
+
+    /// Nobody can join any more with an id that was given out.
+    pub fn forget_pending(&mut self, step: &mut Step<'_>) {
         let pending = std::mem::take(&mut self.pending_joins);
         pending.iter().for_each(|id| step.cancel_member(id));
-        *self = Classic::simple();
-        step.append(GroupRecord::GroupMetadata { group: step.group.clone(), value: None });
+    }
+
+    /// The group is no more, or is of the other protocol.
+    pub fn tombstone(group: &GroupId) -> GroupRecord {
+        GroupRecord::GroupMetadata { group: group.clone(), value: None }
     }
 
     /// Since when it is in its state.
