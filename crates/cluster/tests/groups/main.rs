@@ -5,6 +5,7 @@ mod bad_input;
 mod classic;
 mod classic_static;
 mod consumer;
+mod consumer_expressions;
 mod consumer_harness;
 mod consumer_offsets;
 mod consumer_static;

@@ -14,7 +14,7 @@ use super::super::story::RebalanceReason;
 use super::super::timers::Timer;
 use super::reconcile::Reconciliation;
 use super::replay::member_tombstones;
-use super::{Consumer, Member, cancel_timer, cancel_timers, set_timer};
+use super::{Consumer, Member, cancel_timer, set_timer};
 
 /// Whether a request is refused for what it says, whatever the group.
 pub(in super::super) fn check(config: &GroupConfig, request: &ConsumerGroupHeartbeat) -> Result<(), GroupError> {
@@ -140,11 +140,11 @@ impl Consumer {
         }
     }
 
-    /// Another process takes a static member's place, with all that it was to have.
+    /// Another process takes a static member's place, with all that it was to have. The deadlines of the one before stay: should this be
+    /// undone they still hold, and for who is no member they mean nothing.
     pub(super) fn replace(&mut self, step: &mut Step<'_>, old: &MemberId, existing: Member, id: &MemberId) -> Member {
         let target = self.targets.get(old).cloned().unwrap_or_default();
         member_tombstones(step.group, old).into_iter().for_each(|record| self.write(step, record));
-        cancel_timers(step, old);
         let current = CurrentAssignment { epoch: MemberEpoch::JOIN, ..existing.current };
         let (group, member) = (|| step.group.clone(), || id.clone());
         let records = [
@@ -167,10 +167,16 @@ impl Consumer {
         if *before == metadata && self.members.contains_key(id) {
             return Ok(false);
         }
-        let names_changed = before.topic_names != metadata.topic_names;
+        let expression = |metadata: &ConsumerMemberMetadata| metadata.topic_regex.clone().filter(|regex| !regex.is_empty());
+        let regex = expression(&metadata);
+        let subscription_changed = before.topic_names != metadata.topic_names || expression(before) != regex;
         let value = Some(metadata);
         self.write(step, GroupRecord::ConsumerGroupMemberMetadata { group: step.group.clone(), member: id.clone(), value });
-        Ok(names_changed)
+        if let Some(regex) = &regex {
+            self.resolve_new(step, regex)?;
+        }
+        self.forget_expressions(step);
+        Ok(subscription_changed)
     }
 
     /// Brings the group on after one of its members has been heard of: the group epoch, the target assignment, and the member itself.
@@ -189,6 +195,7 @@ impl Consumer {
         };
         // A new member that reads nothing changes nothing, but a new group begins with it.
         let reason = reason.filter(|_| subscription_changed || self.epoch().get() == 0);
+        self.refresh_expressions(step);
         self.raise_epoch_if_needed(step, reason.map(|reason| (reason, Some(id))));
         if self.epoch() > self.target_epoch() && self.may_assign(step) {
             self.assign(step);

@@ -12,6 +12,7 @@
 
 mod assign;
 mod describe;
+mod expression;
 mod fence;
 mod heartbeat;
 mod reconcile;
