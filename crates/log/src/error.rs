@@ -159,7 +159,8 @@ pub enum AppendError {
         /// Where the transaction began.
         first_offset: Offset,
     },
-    /// A follower was sent offsets that do not follow its log end (nothing of Kafka's: the fetcher truncates or resets).
+    /// A follower was sent offsets that lie below its log end (nothing of Kafka's: the fetcher truncates or resets). Offsets beyond
+    /// it are right: the leader's log may be compacted.
     #[error("the log ends at {expected}, the batch starts at {found}")]
     NotDense {
         /// Log end offset.

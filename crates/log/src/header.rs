@@ -19,6 +19,8 @@ pub(crate) struct BatchHeader {
     pub producer_id: ProducerId,
     pub producer_epoch: ProducerEpoch,
     pub base_sequence: Sequence,
+    /// 0 in what compaction leaves of a batch to tell of its offsets and sequences.
+    pub record_count: i32,
 }
 
 /// Why some bytes are no batch header.
@@ -79,6 +81,7 @@ impl BatchHeader {
             producer_id: ProducerId(i64::from_be_bytes(field(h, at::PRODUCER_ID))),
             producer_epoch: ProducerEpoch(i16::from_be_bytes(field(h, at::PRODUCER_EPOCH))),
             base_sequence: Sequence(i32::from_be_bytes(field(h, at::BASE_SEQUENCE))),
+            record_count: i32::from_be_bytes(field(h, at::RECORD_COUNT)),
         })
     }
 
@@ -88,6 +91,11 @@ impl BatchHeader {
 
     pub fn next_offset(&self) -> Offset {
         self.last_offset().plus(1)
+    }
+
+    /// The largest timestamp of its records; -1 without any.
+    pub fn records_max_timestamp(&self) -> i64 {
+        if self.record_count == 0 { -1 } else { self.max_timestamp }
     }
 
     pub fn is_control(&self) -> bool {

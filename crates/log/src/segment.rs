@@ -91,7 +91,8 @@ impl Segment {
         }
     }
 
-    fn id(&self, kind: FileKind) -> FileId {
+    /// What its open file goes by: another one once the segment was compacted.
+    pub fn id(&self, kind: FileKind) -> FileId {
         match kind {
             FileKind::OffsetIndex => self.index_id,
             FileKind::TimeIndex => self.time_id,

@@ -134,8 +134,8 @@ impl PartitionLog {
         })
     }
 
-    /// Appends what a leader sent, as it is: offsets and epochs are kept, and must go on where the log ends. A batch cut off at
-    /// the end (a Fetch response may have one) is left out.
+    /// Appends what a leader sent, as it is: offsets and epochs are kept, and must rise from where the log ends; a compacted leader
+    /// has gaps between them. A batch cut off at the end (a Fetch response may have one) is left out.
     pub fn append_as_follower(&mut self, records: &[u8], now: TimestampMs) -> Result<Appended, AppendError> {
         self.check_in_service()?;
         let first = self.log_end_offset();
@@ -144,7 +144,8 @@ impl PartitionLog {
         for batch in &mut batches {
             let batch = batch?;
             batch.check_crc()?;
-            if batch.base_offset() != next.0 {
+            // A gap is what compaction left at the leader.
+            if batch.base_offset() < next.0 {
                 return Err(AppendError::NotDense { expected: next, found: Offset(batch.base_offset()) });
             }
             if batch.last_offset_delta() < 0 || batch.base_offset().checked_add(i64::from(batch.last_offset_delta()) + 1).is_none() {
@@ -197,7 +198,9 @@ impl PartitionLog {
             let (first, last) = (Offset(batch.base_offset()), Offset(batch.last_offset()));
             let bytes = batch.length_in_bytes() as u32;
             self.assign_epoch(LeaderEpoch(batch.partition_leader_epoch()), first);
-            self.note(Note { position, bytes, first, last, max_timestamp: batch.max_timestamp() });
+            // What compaction left of a batch at the leader has a timestamp, but no record that has it.
+            let max_timestamp = if batch.record_count() == 0 { TimestampMs::NONE.0 } else { batch.max_timestamp() };
+            self.note(Note { position, bytes, first, last, max_timestamp });
             self.note_producer(&batch, producer_batch(&batch, first), marker_of(&batch)?, last)?;
             position += bytes;
         }
@@ -225,7 +228,7 @@ impl PartitionLog {
 
     /// Keeps the log end, the indexes and the largest timestamp.
     fn note(&mut self, note: Note) {
-        debug_assert_eq!(self.tail.next_offset, note.first, "offsets are dense");
+        debug_assert!(self.tail.next_offset <= note.first, "offsets rise");
         let segment = &self.segments[self.segments.len() - 1];
         self.tail.note_batch(segment, self.config.index_interval_bytes, note.position, note.bytes, note.last, note.max_timestamp);
         if self.tail.wants_flush() {

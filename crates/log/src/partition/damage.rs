@@ -18,7 +18,7 @@ use ottla_model::Offset;
 use super::PartitionLog;
 use super::read::Boundary;
 use crate::checked::Stretch;
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, FileId};
 use crate::error::{IoFailure, ReadError};
 use crate::index::OffsetEntry;
 use crate::scan::{BATCHES_CHUNK_BYTES, BatchScan, HeaderScan, Placed, Step, WholeStep, next_sound};
@@ -96,9 +96,12 @@ impl Default for ScrubPlace {
 #[derive(Debug)]
 pub struct ScrubStep {
     file: Arc<dyn DiskFile>,
+    id: FileId,
     path: PathBuf,
     place: ScrubPlace,
     size: u32,
+    /// Where the segment's offsets end.
+    end: Offset,
     bytes_max: u32,
     /// Up to where it holds.
     reached: ScrubPlace,
@@ -106,6 +109,20 @@ pub struct ScrubStep {
 }
 
 impl ScrubStep {
+    /// Whether a batch has the offset that is expected here, or leaves a gap before it that what comes behind bears out.
+    fn follows(&self, placed: &Placed) -> Result<bool, IoFailure> {
+        let Some(expected) = self.reached.next_offset.filter(|next| *next != placed.header.base_offset) else { return Ok(true) };
+        if placed.header.base_offset < expected {
+            return Ok(false);
+        }
+        let next = HeaderScan::new(&*self.file, placed.end(), self.size).next();
+        Ok(match next.map_err(|source| IoFailure { doing: "read", path: self.path.clone(), source })? {
+            Step::Batch(next) => placed.header.next_offset() <= next.header.base_offset,
+            Step::End => placed.header.next_offset() <= self.end,
+            Step::Bad { .. } => false,
+        })
+    }
+
     /// Reads and checks; gives how many bytes. May block for long.
     pub fn run(&mut self) -> Result<u32, IoFailure> {
         let mut scan = BatchScan::new(&*self.file, self.place.position, self.size);
@@ -114,7 +131,7 @@ impl ScrubStep {
             match step {
                 WholeStep::End => break,
                 // Anything that is not the plain case is looked at again under the lock, with the segment's neighbours in sight.
-                WholeStep::Batch(placed) if self.reached.next_offset.is_none_or(|next| next == placed.header.base_offset) => {
+                WholeStep::Batch(placed) if self.follows(&placed)? => {
                     self.reached.position = placed.end();
                     self.reached.next_offset = Some(placed.header.next_offset());
                 }
@@ -349,14 +366,16 @@ impl PartitionLog {
         let path = FileKind::Log.path(&self.dir, segment.base);
         let file = self.log_file(at)?;
         let bytes_max = bytes_max.max(BATCHES_CHUNK_BYTES as u32);
-        Ok(Some(ScrubStep { file, path, place, size: segment.size, bytes_max, reached: place, suspect: false }))
+        let id = segment.id(FileKind::Log);
+        let end = self.end_of(at);
+        Ok(Some(ScrubStep { file, id, path, place, size: segment.size, end, bytes_max, reached: place, suspect: false }))
     }
 
     /// Takes over what a step of the scrub found; gives where to go on.
     pub fn finish_scrub(&self, step: &ScrubStep) -> Result<ScrubPlace, ReadError> {
         let mut reached = step.reached;
-        let at = self.segments.iter().position(|s| s.base == step.place.segment);
-        // Deleted, cut or grown anew meanwhile: what was read is not what is there.
+        let at = self.segments.iter().position(|s| s.id(FileKind::Log) == step.id);
+        // Deleted, compacted, cut or grown anew meanwhile: what was read is not what is there.
         let Some(at) = at.filter(|at| at + 1 < self.segments.len() && self.segments[*at].size == step.size) else {
             return Ok(ScrubPlace { segment: step.place.segment.plus(1), ..ScrubPlace::default() });
         };

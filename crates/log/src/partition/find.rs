@@ -74,9 +74,9 @@ impl PartitionLog {
         let segment = &self.segments[at];
         let mut largest = TimeEntry { timestamp: TimestampMs::NONE.0, relative: 0 };
         self.walk(at, 0, segment.size, |placed| {
-            if placed.header.max_timestamp > largest.timestamp {
+            if placed.header.records_max_timestamp() > largest.timestamp {
                 let relative = segment.relative(placed.header.last_offset());
-                largest = TimeEntry { timestamp: placed.header.max_timestamp, relative };
+                largest = TimeEntry { timestamp: placed.header.records_max_timestamp(), relative };
             }
             true
         })?;
@@ -92,7 +92,7 @@ impl PartitionLog {
         while position < segment.size {
             let mut candidate = None;
             self.walk(at, position, segment.size, |placed| {
-                if placed.header.max_timestamp >= timestamp.0 {
+                if placed.header.records_max_timestamp() >= timestamp.0 {
                     candidate = Some(*placed);
                 }
                 candidate.is_none() && placed.header.next_offset() < upto

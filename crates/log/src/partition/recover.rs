@@ -1,7 +1,8 @@
 //! What a crash left, made a log again.
 //!
 //! Below the recovery point everything was synced, the indexes of closed segments with it. From there on batches are held
-//! against their CRC one by one, and at the first that does not hold (or does not follow the one before without a gap) the log
+//! against their CRC one by one, and at the first that does not hold (or does not follow the one before; a gap, as compaction
+//! leaves them, must be borne out by what comes behind it) the log
 //! is cut: all that was acknowledged as durable lies before. Indexes are made anew for the segments gone through. Leader
 //! epochs come from their file and the batches; producer state from the newest sound snapshot and the headers after it.
 //!
@@ -102,7 +103,8 @@ impl PartitionLog {
             match self.segments.get(at + 1) {
                 None => break,
                 // The end of this segment never reached the disk, though all it has is sound.
-                Some(next) if next.base != end => {
+                // Where all of it was synced, its last batches were compacted away.
+                Some(next) if next.base != end && !(next.base > end && next.base <= recovery_point) => {
                     recovery.segments_removed += self.remove_segments_from(at + 1)?;
                     break;
                 }
@@ -246,14 +248,27 @@ impl PartitionLog {
                 WholeStep::Bad { position, reason } => return Ok(Some(Stop { position, reason })),
                 WholeStep::Batch(placed) => placed,
             };
-            // Compaction leaves gaps, but never beyond what was synced long ago.
-            if placed.header.base_offset != self.tail.next_offset {
+            let expected = self.tail.next_offset;
+            if placed.header.base_offset != expected && (placed.header.base_offset < expected || !self.may_leave_gap(at, &placed)?) {
                 let reason = format!("base offset {} where {} was expected", placed.header.base_offset, self.tail.next_offset);
                 return Ok(Some(Stop { position: placed.position, reason }));
             }
             recovery.bytes_checked += u64::from(placed.header.bytes);
             self.take_in(at, &placed)?;
         }
+    }
+
+    /// Whether a batch beyond the expected offset is there because others were removed by compaction, here or at the leader it came
+    /// from. Its CRC does not cover the base offset, so that has to be borne out by what follows.
+    fn may_leave_gap(&self, at: usize, placed: &Placed) -> Result<bool, LogError> {
+        let segment = &self.segments[at];
+        let file = segment.file(self.place(), FileKind::Log)?;
+        let follows = match HeaderScan::new(&*file, placed.end(), segment.size).next().map_err(|e| self.read_failure(at, e))? {
+            Step::Batch(next) => Some(next.header.base_offset),
+            Step::End | Step::Bad { .. } => self.segments.get(at + 1).map(|next| next.base),
+        };
+        let is_within = placed.header.last_offset().0 - segment.base.0 <= i64::from(i32::MAX);
+        Ok(is_within && follows.map_or(self.config.cleanup_compact, |next| placed.header.next_offset() <= next))
     }
 
     fn take_in(&mut self, at: usize, placed: &Placed) -> Result<(), LogError> {
@@ -265,7 +280,7 @@ impl PartitionLog {
             placed.position,
             header.bytes,
             header.last_offset(),
-            header.max_timestamp,
+            header.records_max_timestamp(),
         );
         if self.tail.wants_flush() {
             self.tail.flush_indexes(Place { disk: &*self.disk, dir: &self.dir }, segment)?;

@@ -58,18 +58,20 @@ impl PartitionLog {
         let offsets = self.cut_index::<OffsetEntry>(at, FileKind::OffsetIndex, |e| e.relative < relative)?;
         let times = self.cut_index::<TimeEntry>(at, FileKind::TimeIndex, |e| e.relative < relative)?;
         let mut tail = Tail::empty(base, self.tail.created, self.tail.jitter_ms);
-        tail.next_offset = cut.offset;
+        // Within a gap there is no batch to be cut at, and the one behind it begins above what was asked for.
+        let end = cut.offset.min(offset);
+        tail.next_offset = end;
         tail.largest = times.last.unwrap_or(tail.largest);
         let from = offsets.last.map_or(0, |e| e.position);
         (tail.offsets, tail.times) = (offsets, times);
         self.tail = tail;
         self.reread_tail(at, from)?;
 
-        if self.epochs.truncate_from_end(cut.offset) {
+        if self.epochs.truncate_from_end(end) {
             self.sync.epochs_changed();
         }
-        self.sync.truncated(cut.offset);
-        self.reload_producers(cut.offset)
+        self.sync.truncated(end);
+        self.reload_producers(end)
     }
 
     /// The largest timestamp and the distance from the last index entry, from the batches that are left behind it.
@@ -92,7 +94,7 @@ impl PartitionLog {
                 placed.position,
                 h.bytes,
                 h.last_offset(),
-                h.max_timestamp,
+                h.records_max_timestamp(),
             );
         }
         // A compacted segment may end before the offset at which it was cut.

@@ -221,7 +221,7 @@ fn transactions_bound_the_stable_offset_and_leave_their_mark_in_the_index() {
 }
 
 #[test]
-fn a_follower_keeps_offsets_and_epochs_and_takes_no_gap() {
+fn a_follower_keeps_offsets_and_epochs_and_takes_nothing_again() {
     let mut leader = new_log(&MemDisk::new(), LogConfig::default());
     for epoch in [3, 3, 5] {
         leader.append_as_leader(&batch(4, 100), LeaderEpoch(epoch), AppendOrigin::Client, NOW).unwrap();

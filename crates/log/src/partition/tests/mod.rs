@@ -3,6 +3,7 @@
 mod append;
 mod crash;
 mod damage;
+mod gaps;
 mod model;
 mod open;
 mod retention;
