@@ -51,6 +51,15 @@ pub struct LogConfig {
     pub cleanup_delete: bool,
     /// Whether `cleanup.policy` has `compact`: records without a key are refused then.
     pub cleanup_compact: bool,
+    /// `min.cleanable.dirty.ratio`, in millionths: a log is compacted once more than this part of it is new.
+    pub min_cleanable_dirty_ratio_ppm: u32,
+    /// `min.compaction.lag.ms`: a record is not compacted before this age.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: a record is compacted by this age, whatever the dirty ratio.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: time that tombstones and transaction markers stay after the pass that found nothing else to keep of
+    /// them (KIP-534).
+    pub delete_retention_ms: i64,
     /// `file.delete.delay.ms`: time between a segment's renaming to `.deleted` and its removal.
     pub file_delete_delay_ms: i64,
     /// `message.timestamp.type`; `LogAppendTime` rewrites each batch's header and CRC.
@@ -81,6 +90,10 @@ impl Default for LogConfig {
             retention_bytes: -1,
             cleanup_delete: true,
             cleanup_compact: false,
+            min_cleanable_dirty_ratio_ppm: 500_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 86_400_000,
             file_delete_delay_ms: 60_000,
             message_timestamp_type: TimestampType::CreateTime,
             message_timestamp_before_max_ms: i64::MAX,

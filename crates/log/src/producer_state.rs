@@ -220,6 +220,11 @@ impl ProducerState {
         before - self.producers.len()
     }
 
+    /// Each producer with its epoch, and the last offset of its last batch in that epoch.
+    pub fn last_batches(&self) -> impl Iterator<Item = (ProducerId, ProducerEpoch, Option<Offset>)> {
+        self.producers.iter().map(|(id, p)| (*id, p.epoch, p.batches.last().map(|last| last.last_offset)))
+    }
+
     /// Number of producers.
     pub fn len(&self) -> usize {
         self.producers.len()

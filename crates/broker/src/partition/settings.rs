@@ -47,6 +47,10 @@ pub fn log_config(topic: &TopicConfig, producer_id_expiration_ms: i64) -> LogCon
         retention_bytes: topic.retention_bytes,
         cleanup_delete: topic.cleanup_policy.delete,
         cleanup_compact: topic.cleanup_policy.compact,
+        min_cleanable_dirty_ratio_ppm: (topic.min_cleanable_dirty_ratio * 1e6) as u32,
+        min_compaction_lag_ms: topic.min_compaction_lag_ms,
+        max_compaction_lag_ms: topic.max_compaction_lag_ms,
+        delete_retention_ms: topic.delete_retention_ms,
         file_delete_delay_ms: topic.file_delete_delay_ms,
         message_timestamp_type: match topic.message_timestamp_type {
             config::TimestampType::CreateTime => TimestampType::CreateTime,

@@ -6,6 +6,7 @@
 //! | `recover` | what a crash left: torn tails, indexes, epochs, producer state |
 //! | `append`, `validate` | what is let in, and how it is written |
 //! | `read`, `find` | positions of offsets, fragments to send; offsets of timestamps |
+//! | `compaction` | segments replaced by what a pass of compaction made of them |
 //! | `damage` | what is checked before it is served, the scrub, damaged places |
 //! | `sync` | the durable end |
 //! | `retention` | rolling by time, deleting what is old |
@@ -15,6 +16,7 @@
 //! outside of it; fragments that were read keep their file open and may be sent outside of it too.
 
 mod append;
+mod compaction;
 mod damage;
 mod find;
 mod open;
@@ -43,6 +45,7 @@ use crate::segment::{Place, Segment, Tail};
 use crate::txn_index::AbortedTxn;
 
 pub use append::{AppendOrigin, Appended};
+pub use compaction::ReplacedFiles;
 pub use damage::{CHECK_BYTES_MAX, Damage, ScrubPlace, ScrubStep};
 pub use find::FoundOffset;
 pub use open::{OpenHints, Recovery};
@@ -50,6 +53,7 @@ pub use read::ReadOut;
 pub use recover::TornTail;
 pub use retention::{OldSegments, RetentionReason};
 pub use sync::SyncTicket;
+pub(crate) use unpack::with_records;
 
 /// One partition's log.
 #[derive(Debug)]
@@ -72,6 +76,10 @@ pub struct PartitionLog {
     marks: Mutex<read::Marks>,
     damages: Mutex<damage::Damages>,
     deleted: Vec<retention::DeletedSegment>,
+    /// Passes of compaction have come up to here.
+    compacted_upto: Offset,
+    /// How often segments were replaced.
+    replaced_count: u64,
     failed: Option<Box<str>>,
 }
 

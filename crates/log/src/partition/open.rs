@@ -119,6 +119,7 @@ impl PartitionLog {
             .file_name()
             .and_then(|name| TopicPartition::from_folder_name(name.to_str()?))
             .ok_or_else(|| LogError::BadFolderName(dir.to_owned()))?;
+        super::compaction::finish_swaps(&*disk, dir)?;
         let found = sweep(&*disk, dir)?;
         let mut segments = Vec::with_capacity(found.logs.len().max(1));
         for base in &found.logs {
@@ -203,6 +204,8 @@ impl PartitionLog {
             marks: Mutex::new(Marks::default()),
             damages: Mutex::default(),
             deleted: Vec::new(),
+            compacted_upto: start,
+            replaced_count: 0,
             failed: None,
         };
         log.tail.jitter_ms = log.jitter_ms(base, now);

@@ -39,8 +39,8 @@ pub struct OldSegments {
 /// A segment whose files carry `.deleted` and wait to be removed.
 #[derive(Debug)]
 pub(super) struct DeletedSegment {
-    due: TimestampMs,
-    paths: Vec<PathBuf>,
+    pub due: TimestampMs,
+    pub paths: Vec<PathBuf>,
 }
 
 impl PartitionLog {
@@ -75,18 +75,20 @@ impl PartitionLog {
         if u64::try_from(self.config.retention_bytes).is_ok_and(|limit| kept >= limit) {
             return Ok(Some(RetentionReason::Size));
         }
-        if self.config.retention_ms >= 0 {
-            let mut largest = self.largest_timestamp(at)?.timestamp;
-            if largest < 0 {
-                // Records without timestamps are as old as their file.
-                let path = FileKind::Log.path(&self.dir, self.segments[at].base);
-                largest = self.disk.stat(&path).doing("look at", &path)?.modified.0;
-            }
-            if now.0.saturating_sub(largest) > self.config.retention_ms {
-                return Ok(Some(RetentionReason::Time));
-            }
+        if self.config.retention_ms >= 0 && now.0.saturating_sub(self.largest_or_modified(at)?) > self.config.retention_ms {
+            return Ok(Some(RetentionReason::Time));
         }
         Ok(None)
+    }
+
+    /// A segment's largest timestamp; records without timestamps are as old as their file.
+    pub(super) fn largest_or_modified(&self, at: usize) -> Result<i64, ReadError> {
+        let largest = self.largest_timestamp(at)?.timestamp;
+        if largest >= 0 {
+            return Ok(largest);
+        }
+        let path = FileKind::Log.path(&self.dir, self.segments[at].base);
+        Ok(self.disk.stat(&path).doing("look at", &path)?.modified.0)
     }
 
     /// Takes old segments out of the log. Their files are renamed at once and removed by `remove_deleted_files` once
@@ -184,7 +186,9 @@ impl PartitionLog {
         let full = u64::from(segment.size) + u64::from(len) > u64::from(config.segment_bytes);
         // Positions and offsets in the indexes have 31 bits.
         let beyond = last.0 - segment.base.0 > i64::from(i32::MAX) || segment.size.saturating_add(len) > i32::MAX as u32;
-        if full || beyond || index_full || waited > config.segment_ms - self.tail.jitter_ms {
+        // What is in the segment that grows cannot be compacted in time (KIP-354).
+        let segment_ms = if config.cleanup_compact { config.segment_ms.min(config.max_compaction_lag_ms) } else { config.segment_ms };
+        if full || beyond || index_full || waited > segment_ms - self.tail.jitter_ms {
             self.roll(now)?;
         }
         Ok(())
@@ -255,6 +259,7 @@ impl PartitionLog {
         self.tail = Tail::empty(offset, now, self.jitter_ms(offset, now));
         self.size_bytes = 0;
         self.log_start = offset;
+        self.compacted_upto = offset;
         self.epochs = crate::epochs::EpochCache::default();
         self.producers = crate::producer_state::ProducerState::default();
         self.marks.lock().clear();

@@ -144,6 +144,11 @@ impl SyncState {
         self.folder.change();
     }
 
+    /// Raised by everything that takes back what was written.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     fn is_dirty(&self) -> bool {
         // Epochs alone do not make a log dirty: one that wrote nothing need not be on disk.
         self.written > self.synced

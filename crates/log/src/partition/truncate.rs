@@ -70,6 +70,7 @@ impl PartitionLog {
         if self.epochs.truncate_from_end(end) {
             self.sync.epochs_changed();
         }
+        self.compacted_upto = self.compacted_upto.min(end);
         self.sync.truncated(end);
         self.reload_producers(end)
     }

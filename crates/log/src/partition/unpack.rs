@@ -25,7 +25,7 @@ fn unpacked_bytes_max(config: &LogConfig) -> usize {
 }
 
 /// Gives the records of a batch to `look`, unpacked where they are compressed.
-pub(super) fn with_records<T, E: From<BatchError>>(
+pub(crate) fn with_records<T, E: From<BatchError>>(
     batch: &BatchView<'_>,
     config: &LogConfig,
     look: impl FnOnce(&RecordSet<'_>) -> Result<T, E>,

@@ -1,6 +1,7 @@
 //! Tests of a whole log, by what it promises.
 
 mod append;
+mod compaction;
 mod crash;
 mod damage;
 mod gaps;
