@@ -27,6 +27,14 @@ impl IoFailure {
     }
 }
 
+impl IoFailure {
+    /// The same, to be told to one more.
+    pub(crate) fn again(&self) -> IoFailure {
+        let source = self.source.raw_os_error().map_or_else(|| self.source.kind().into(), io::Error::from_raw_os_error);
+        IoFailure { doing: self.doing, path: self.path.clone(), source }
+    }
+}
+
 /// Names the operation and the file of an `io::Result`.
 pub(crate) trait IoContext<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, IoFailure>;
@@ -64,6 +72,16 @@ pub enum LogError {
     /// The folder is not named `topic-partition`.
     #[error("{} is not named as a partition's folder is (`topic-3`)", .0.display())]
     BadFolderName(PathBuf),
+    /// The disk has too little room for records. Nothing was written, and it goes away once there is room.
+    #[error("no room in {}: {free_bytes} bytes are free, of which {kept_bytes} are kept for what frees room", dir.display())]
+    NoRoom {
+        /// The log directory.
+        dir: PathBuf,
+        /// What its file system has left.
+        free_bytes: u64,
+        /// How much of that is not for records.
+        kept_bytes: u64,
+    },
     /// An offset beyond what the log has.
     #[error("offset {asked} is outside of the log, which has {start} up to {end}")]
     OffsetOutOfRange {
@@ -74,6 +92,17 @@ pub enum LogError {
         /// Log end offset (exclusive).
         end: Offset,
     },
+}
+
+impl LogError {
+    /// Whether the disk has no room left, see [`IoFailure::is_disk_full`].
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            LogError::Io(failure) => failure.is_disk_full(),
+            LogError::NoRoom { .. } => true,
+            LogError::Failed { .. } | LogError::BadFile { .. } | LogError::BadFolderName(_) | LogError::OffsetOutOfRange { .. } => false,
+        }
+    }
 }
 
 /// Why records were not appended. Nothing was written.

@@ -124,7 +124,10 @@ pub const fn append_error_code(error: &AppendError) -> ErrorCode {
 /// What anyone is told whose request needs a log that fails.
 pub const fn log_error_code(error: &LogError) -> ErrorCode {
     match error {
-        LogError::Io(_) | LogError::Failed { .. } | LogError::BadFile { .. } | LogError::BadFolderName(_) => ErrorCode::KafkaStorageError,
+        // Of no room too: clients try again after it, and by then there may be some.
+        LogError::Io(_) | LogError::NoRoom { .. } | LogError::Failed { .. } | LogError::BadFile { .. } | LogError::BadFolderName(_) => {
+            ErrorCode::KafkaStorageError
+        }
         LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
     }
 }

@@ -1,6 +1,6 @@
 //! Folders of partitions: made, put aside, put out of the way to be removed.
 //!
-//! Owns their names. Never removes a folder at once: what was deleted is renamed to `-delete` and goes later, what the metadata does
+//! Owns their names. Never removes a folder at once, but for half a log for which there was no room: what was deleted is renamed to `-delete` and goes later, what the metadata does
 //! not know is renamed to `-stray`, as Kafka does, and kept.
 
 use std::io;
@@ -41,7 +41,7 @@ impl FolderNames {
 }
 
 impl LogDir {
-    /// Makes a partition's log.
+    /// Makes a partition's log. Where there is no room for it, nothing is left of it.
     pub(super) fn create(
         &self,
         name: &TopicPartition,
@@ -50,7 +50,13 @@ impl LogDir {
         now: TimestampMs,
     ) -> Result<PartitionLog, LogError> {
         let folder = self.path().join(name.to_string());
-        PartitionLog::create(Arc::clone(self.disk()), &folder, name.clone(), topic_id, settings.log.clone(), now)
+        let is_new = self.disk().list_dir(&folder).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let made = PartitionLog::create(Arc::clone(self.disk()), &folder, name.clone(), topic_id, settings.log.clone(), now);
+        if is_new && made.as_ref().is_err_and(LogError::is_disk_full) {
+            // Half of a log would be in the way when it is tried again. Should this fail too, that says so.
+            let _ = self.disk().remove_dir_all(&folder);
+        }
+        made
     }
 }
 

@@ -18,6 +18,7 @@ use super::apart::{Fate, SlowLane};
 use super::checkpoints::Checkpoints;
 use super::log_starts::LogStarts;
 use super::maintenance::{self, RECOVERY_BYTES_MAX};
+use super::room::Room;
 use super::syncer::SyncQueue;
 use super::watch::{Alarm, Calls, WatchedDisk};
 use super::{LogDirSpec, Partition, Syncer};
@@ -32,6 +33,7 @@ pub struct LogDir {
     /// [`QUICK`], [`SLOW`] or [`OFFLINE`].
     state: AtomicU8,
     pub(super) fate: Fate,
+    pub(super) room: Room,
     pub(super) slow_lane: SlowLane,
     /// Weak: the partition manager owns the partitions, and a partition knows its directory.
     partitions: Mutex<HashMap<TopicPartition, Weak<Partition>>>,
@@ -101,6 +103,7 @@ impl LogDir {
             calls,
             state: AtomicU8::new(QUICK),
             fate: Fate::default(),
+            room: Room::default(),
             slow_lane: SlowLane::default(),
             partitions: Mutex::default(),
             unopened: Mutex::default(),
@@ -235,11 +238,25 @@ impl LogDir {
         }
     }
 
+    /// Takes the directory out of service for a failed change, but not for one that lacked room.
+    pub(super) fn fail_unless_full(&self, doing: &str, error: &LogError) {
+        if error.is_disk_full() {
+            self.refused_by_disk();
+            tracing::warn!(log_dir = %self.path.display(), "{doing} failed: {error}");
+        } else {
+            self.fail(doing, error);
+        }
+    }
+
     /// Draws the consequence of a failure that no client waits for: a disk that is full may have room again, any other failed write says
     /// that it cannot be trusted.
     pub(super) fn note_failure(&self, doing: &str, error: &LogError) {
         match error {
             LogError::Io(error) if !error.is_disk_full() => self.fail(doing, error),
+            // Told once, when it began.
+            error if error.is_disk_full() && self.is_full() => {
+                tracing::debug!(log_dir = %self.path.display(), "{doing} has to wait for room: {error}");
+            }
             error => tracing::warn!(log_dir = %self.path.display(), "{doing} failed and will be tried again: {error}"),
         }
     }

@@ -21,6 +21,8 @@ use crate::metadata_publisher::Published;
 
 /// How often files of deleted segments are looked for; their own delay is `file.delete.delay.ms`.
 const REMOVAL_INTERVAL: Duration = Duration::from_secs(10);
+/// How often it is tried to make logs for which there was no room.
+const MAKE_INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two runs of one task, whatever is configured.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
@@ -44,6 +46,10 @@ struct State {
     folders: Vec<(Instant, PathBuf)>,
     /// The directory has had [`RECOVERY_BYTES_MAX`] written to it.
     recovery_points_due: bool,
+    /// The directory is full: what may go goes now.
+    retention_due: bool,
+    /// When logs are to be made for which there was no room.
+    make_due: Option<Instant>,
     stopping: bool,
 }
 
@@ -51,6 +57,18 @@ impl Shared {
     /// Has the recovery points written down before their interval is over.
     pub(super) fn write_recovery_points(&self) {
         self.state.lock().recovery_points_due = true;
+        self.wake.notify_one();
+    }
+
+    /// Has retention look before its interval is over.
+    pub(super) fn free_room(&self) {
+        self.state.lock().retention_due = true;
+        self.wake.notify_one();
+    }
+
+    /// Has the logs made for which there was no room, in a while.
+    pub(super) fn make_later(&self) {
+        self.state.lock().make_due.get_or_insert(Instant::now() + MAKE_INTERVAL);
         self.wake.notify_one();
     }
 
@@ -136,15 +154,16 @@ fn run(dir: &Arc<LogDir>, manager: &Weak<PartitionManager>, published: &Publishe
         // The intervals are looked up anew: some can be changed while the broker runs.
         let config = published.config();
         let due = |task: usize, last: &[Instant; TASKS.len()]| last[task] + TASKS[task].interval(&config);
-        let recovery_points_due;
+        let (recovery_points_due, retention_due, make_due);
         {
             let mut state = shared.state.lock();
             let task_due = (0..TASKS.len()).map(|task| due(task, &last)).min();
-            let next = state.folders.iter().map(|f| f.0).chain(task_due).chain(removals.due()).min();
+            let next = state.folders.iter().map(|f| f.0).chain(task_due).chain(removals.due()).chain(state.make_due).min();
             if let Some(next) = next
                 && next > Instant::now()
                 && !state.stopping
                 && !state.recovery_points_due
+                && !state.retention_due
             {
                 shared.wake.wait_until(&mut state, next);
             }
@@ -152,7 +171,9 @@ fn run(dir: &Arc<LogDir>, manager: &Weak<PartitionManager>, published: &Publishe
                 return;
             }
             recovery_points_due = std::mem::take(&mut state.recovery_points_due);
+            retention_due = std::mem::take(&mut state.retention_due);
             let now = Instant::now();
+            make_due = state.make_due.take_if(|due| *due <= now).is_some();
             state.folders.retain_mut(|(due, folder)| {
                 let is_due = *due <= now;
                 if is_due {
@@ -166,8 +187,11 @@ fn run(dir: &Arc<LogDir>, manager: &Weak<PartitionManager>, published: &Publishe
         }
         removals.step(&**dir.disk(), Instant::now());
         let Some(manager) = manager.upgrade() else { return };
+        if make_due {
+            manager.make_unmade();
+        }
         for (index, task) in TASKS.into_iter().enumerate() {
-            let early = recovery_points_due && task == Task::RecoveryPoints;
+            let early = recovery_points_due && task == Task::RecoveryPoints || retention_due && task == Task::Retention;
             if early || due(index, &last) <= Instant::now() {
                 manager.run_task(dir, task, &mut removals);
                 last[index] = Instant::now();

@@ -327,26 +327,54 @@ impl PartitionManager {
                 dir.forget_recovery_points(&for_thread)?;
                 Ok(for_thread.iter().map(|name| dir.create(name, topic_id, &settings_for_thread, now)).collect::<Vec<_>>())
             });
-            let logs: Vec<Option<PartitionLog>> = match logs {
-                Some(Ok(logs)) => {
-                    logs.into_iter().map(|log| log.inspect_err(|error| dir.fail("creating a partition", error)).ok()).collect()
-                }
+            let (logs, has_no_room) = match logs {
+                Some(Ok(logs)) => (logs, false),
                 Some(Err(error)) => {
                     let error: LogError = error;
-                    dir.fail("forgetting the recovery points of deleted partitions", &error);
-                    Vec::new()
+                    dir.fail_unless_full("forgetting the recovery points of deleted partitions", &error);
+                    (Vec::new(), error.is_disk_full())
                 }
-                None => Vec::new(),
+                None => (Vec::new(), false),
             };
             let mut logs = logs.into_iter();
             for (name, wanted) in names.into_iter().zip(wanted) {
-                match logs.next().flatten() {
-                    Some(log) => made.push(self.serve(name, topic_id, dir, log, wanted, settings)),
-                    None => self.opening.note_placeless(name),
+                match logs.next() {
+                    Some(Ok(log)) => made.push(self.serve(name, topic_id, dir, log, wanted, settings)),
+                    Some(Err(error)) => {
+                        dir.fail_unless_full("creating a partition", &error);
+                        self.note_unmade(dir, name, error.is_disk_full());
+                    }
+                    None => self.note_unmade(dir, name, has_no_room),
                 }
             }
         }
         made
+    }
+
+    /// Its log could not be made; where there was no room for it, that is tried again.
+    fn note_unmade(&self, dir: &LogDir, name: TopicPartition, has_no_room: bool) {
+        if has_no_room {
+            self.opening.note_no_room(name);
+            dir.maintenance.make_later();
+        } else {
+            self.opening.note_placeless(name);
+        }
+    }
+
+    /// Makes the logs for which there was no room, as far as there is now.
+    pub(super) fn make_unmade(&self) {
+        let _changing = self.changing.lock();
+        let Some(followed) = self.followed() else { return };
+        for name in self.opening.without_room() {
+            let topic = followed.image.topic(name.topic.as_str());
+            let wanted = topic.and_then(|topic| Some((topic, topic.partition(name.partition).filter(|p| p.has_replica(self.node))?)));
+            let Some((topic, wanted)) = wanted else { continue };
+            let settings = self.settings(name.topic.as_str(), &followed.image, &followed.config);
+            for made in self.make(topic.id, vec![(name.clone(), wanted)], &settings) {
+                self.put_in_place(made);
+                self.opening.forget(&name);
+            }
+        }
     }
 
     /// The log is there: from now on it is a partition of this broker, as soon as it has its place.
@@ -472,7 +500,7 @@ impl PartitionManager {
             Some(assigned) => online.find(|dir| dir.id() == assigned).ok_or(NoPlace::DirectoryMissing(assigned)),
             // Made before this start, so it has its folder somewhere, unless the broker ended before it could make it.
             None if is_start && (self.lacks_dirs || self.dirs.iter().any(|dir| dir.is_offline())) => Err(NoPlace::Perhaps),
-            None => online.min_by_key(|dir| dir.partition_count() + coming(dir)).ok_or(NoPlace::NoneOnline),
+            None => online.min_by_key(|dir| (dir.is_full(), dir.partition_count() + coming(dir))).ok_or(NoPlace::NoneOnline),
         }
     }
 
@@ -526,7 +554,7 @@ impl PartitionManager {
                 false => folder_names.remove_later(dir, &job.path, &name, delay_ms),
             };
             if let Err(error) = disposed {
-                dir.fail("deleting a partition", &error);
+                dir.fail_unless_full("deleting a partition", &error);
             }
             if let Err(error) = dir.forget_log_starts(|partition| *partition == name) {
                 dir.note_failure("forgetting the log starts of deleted partitions", &error);
@@ -552,7 +580,7 @@ impl PartitionManager {
                     let folder = dir.path().join(folder);
                     match partition.move_away(&folder) {
                         Ok(delay_ms) => dir.maintenance.remove_later(folder, delay_ms),
-                        Err(error) => dir.fail("deleting a partition", &error),
+                        Err(error) => dir.fail_unless_full("deleting a partition", &error.into()),
                     }
                 }
                 let names: HashSet<&TopicPartition> = gone.iter().map(|partition| partition.topic_partition()).collect();

@@ -18,6 +18,9 @@ mod opening;
 mod opening_tests;
 mod removal;
 mod replica;
+mod room;
+#[cfg(test)]
+mod room_tests;
 mod scrub;
 mod settings;
 mod syncer;
@@ -35,6 +38,7 @@ pub use log_dir::LogDir;
 pub use log_starts::keep_log_starts;
 pub use manager::{DirectoryChoice, PartitionManager, Topic, Topics};
 pub use replica::{AppendOptions, Isolation, Leadership, Partition, PartitionRead, Watermarks};
+pub use room::{LOOK_BYTES_MAX, LOOK_INTERVAL_MS, RESERVE_BYTES_MAX};
 pub use scrub::{SCRUB_BYTES_PER_SECOND_MAX, SCRUB_INTERVAL, SCRUB_START_DELAY};
 pub use settings::{TopicSettings, log_config};
 pub use syncer::{BACKGROUND_BYTES_MAX, BACKGROUND_DELAY, SYNC_THREADS_MAX};

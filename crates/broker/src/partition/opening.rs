@@ -56,6 +56,8 @@ enum State {
     Broken(Box<OpenJob>),
     /// It could not be made: there is no directory for it.
     Placeless,
+    /// It could not be made: its directory is full. Tried again now and then.
+    NoRoom,
 }
 
 struct Absent {
@@ -187,8 +189,24 @@ impl Opening {
 
     /// No place was found for it.
     pub(super) fn note_placeless(&self, name: TopicPartition) {
-        let absent = Absent { state: State::Placeless, dir: None, news: None };
-        self.inner.lock().absent.entry(name).and_modify(|known| known.state = State::Placeless).or_insert(absent);
+        self.note_unmade(name, State::Placeless);
+    }
+
+    /// There was no room to make it.
+    pub(super) fn note_no_room(&self, name: TopicPartition) {
+        self.note_unmade(name, State::NoRoom);
+    }
+
+    fn note_unmade(&self, name: TopicPartition, state: State) {
+        let mut inner = self.inner.lock();
+        let absent = inner.absent.entry(name).or_insert(Absent { state: State::Placeless, dir: None, news: None });
+        absent.state = state;
+    }
+
+    /// Those for which there was no room.
+    pub(super) fn without_room(&self) -> Vec<TopicPartition> {
+        let inner = self.inner.lock();
+        inner.absent.iter().filter(|(_, absent)| matches!(absent.state, State::NoRoom)).map(|(name, _)| name.clone()).collect()
     }
 
     /// The partition is to be no more. Gives the folder to be disposed of, unless its log is being opened: whoever does that does the
@@ -209,7 +227,7 @@ impl Opening {
                 Some(*job)
             }
             State::Broken(job) => Some(*job),
-            State::Opening { .. } | State::Placeless => None,
+            State::Opening { .. } | State::Placeless | State::NoRoom => None,
         }
     }
 
@@ -246,7 +264,7 @@ impl Opening {
                 match (broken, &absent.state) {
                     (Some(job), _) => absent.state = State::Broken(Box::new(job)),
                     // It was to be made anew, and had no place.
-                    (None, State::Placeless) => {}
+                    (None, State::Placeless | State::NoRoom) => {}
                     (None, _) => drop(inner.absent.remove(name)),
                 }
                 news

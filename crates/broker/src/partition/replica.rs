@@ -238,6 +238,7 @@ impl Partition {
     /// Appends as the leader. The caller has asked [`Partition::check_leader`].
     pub fn append(self: &Arc<Self>, records: &[u8], options: AppendOptions) -> Result<Appended, AppendError> {
         let AppendOptions { acks, origin, now } = options;
+        self.dir.admit(records.len(), now)?;
         let (appended, log_end) = {
             let mut log = self.log.lock();
             if self.is_deleted() {
@@ -260,11 +261,11 @@ impl Partition {
                 }
                 Err(error) => {
                     drop(log);
-                    self.take_offline_if_broken(&error);
-                    return Err(error);
+                    return Err(self.take_offline_if_broken(error));
                 }
             }
         };
+        self.dir.taken_by_disk();
         self.dir.wrote(self, u64::from(appended.bytes));
         if self.write_caching.load(Ordering::Relaxed) {
             self.raise_high_watermark(log_end);
@@ -277,15 +278,20 @@ impl Partition {
         Ok(appended)
     }
 
-    /// A disk that is full may have room again; any other failed write says that the disk cannot be trusted.
-    fn take_offline_if_broken(&self, error: &AppendError) {
-        match error {
+    /// A disk that is full may have room again; any other failed write says that the disk cannot be trusted. Gives what the producer is told.
+    fn take_offline_if_broken(&self, error: AppendError) -> AppendError {
+        match &error {
             AppendError::Log(LogError::Io(failure)) if failure.is_disk_full() => {
-                tracing::warn!(partition = %self.topic_partition, "append refused: {failure}");
+                tracing::debug!(partition = %self.topic_partition, "append refused: {failure}");
+                return self.dir.refused_by_disk().into();
             }
             AppendError::Log(LogError::Io(failure)) => self.dir.fail("append", failure),
             AppendError::Log(
-                LogError::Failed { .. } | LogError::BadFile { .. } | LogError::BadFolderName(_) | LogError::OffsetOutOfRange { .. },
+                LogError::NoRoom { .. }
+                | LogError::Failed { .. }
+                | LogError::BadFile { .. }
+                | LogError::BadFolderName(_)
+                | LogError::OffsetOutOfRange { .. },
             )
             | AppendError::Batch(_)
             | AppendError::InvalidRecord { .. }
@@ -299,6 +305,7 @@ impl Partition {
             | AppendError::TimestampTypeNotTheirs
             | AppendError::NotDense { .. } => {}
         }
+        error
     }
 
     /// Written data that somebody is waiting for gets synced at once. To be called after registering with the wait list.
@@ -463,6 +470,10 @@ impl Partition {
         };
         // The leader epochs below went along.
         self.sync_in_background();
+        if self.dir.is_full() {
+            // Whole segments go now, and not when retention comes by.
+            self.dir.maintenance.free_room();
+        }
         Ok(log_start)
     }
 

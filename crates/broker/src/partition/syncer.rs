@@ -6,14 +6,15 @@
 //!
 //! Data that nobody waits for (acks 0 and 1, `write.caching`) is synced in the background: within [`BACKGROUND_DELAY`], or as soon as
 //! [`BACKGROUND_BYTES_MAX`] have gathered in the directory. A failed sync is never tried again: the kernel may have dropped the pages
-//! that it could not write, and a second `fdatasync` would report success for data that is gone. The directory goes offline.
+//! that it could not write, and a second `fdatasync` would report success for data that is gone. The directory goes offline. Only what
+//! could not even be written, for lack of room, is tried again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ottla_log::SyncTicket;
+use ottla_log::{LogError, SyncTicket};
 use parking_lot::{Condvar, Mutex};
 
 use super::apart::DirThread;
@@ -205,6 +206,10 @@ fn begin(partition: Arc<Partition>) -> Option<Job> {
     let covered = Covered::new(partition.log_dir(), partition.sync_mark().unsynced_bytes.swap(0, Ordering::AcqRel));
     match partition.begin_sync() {
         Ok(ticket) => ticket.map(|ticket| Job { partition, ticket, covered }),
+        Err(error) if error.is_disk_full() => {
+            wait_for_room(partition.log_dir(), &partition, &error);
+            None
+        }
         Err(error) => {
             partition.log_dir().fail("sync", &error);
             None
@@ -214,10 +219,21 @@ fn begin(partition: Arc<Partition>) -> Option<Job> {
 
 fn finish(dir: &LogDir, job: Job) {
     let Job { partition, ticket, covered } = job;
-    if let Err(error) = partition.finish_sync(ticket) {
-        dir.fail("sync", &error);
+    match partition.finish_sync(ticket) {
+        Ok(()) => {}
+        Err(error) if error.is_disk_full() => wait_for_room(dir, &partition, &error),
+        Err(error) => dir.fail("sync", &error),
     }
     drop(covered);
+}
+
+/// A file beside the records could not be written. It is tried again with the next background round, and by none that a stop waits for.
+fn wait_for_room(dir: &LogDir, partition: &Arc<Partition>, error: &LogError) {
+    tracing::debug!(partition = %partition.topic_partition(), "its sync has to wait for room: {error}");
+    dir.refused_by_disk();
+    if !dir.queue.waiting.lock().stopping {
+        partition.sync_in_background();
+    }
 }
 
 /// Brings tickets of one directory to stable storage, on this thread; how it went stands in each, for `finish_sync` to give.

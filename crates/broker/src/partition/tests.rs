@@ -38,7 +38,7 @@ fn manager(broker: &TestBroker, dirs: Vec<LogDirSpec>, disk: &MemDisk) -> Partit
     PartitionManager::new(NodeId(1), dirs, disk, Arc::clone(&broker.clock) as _, &broker.context.threads).unwrap()
 }
 
-async fn delete(broker: &TestBroker, topic: &str) {
+pub(super) async fn delete(broker: &TestBroker, topic: &str) {
     let command = Command::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(topic.to_owned())] });
     broker.context.command(command, deadline_after(60_000)).await.unwrap();
 }

@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use ottla_log::disk::{DirEntry, Disk, DiskFile, FileStat, HandleCache, OpenMode};
+use ottla_log::disk::{DirEntry, Disk, DiskFile, FileStat, HandleCache, OpenMode, Space};
 use ottla_wire::RecordFragment;
 use parking_lot::Mutex;
 
@@ -414,6 +414,10 @@ impl Disk for WatchedDisk {
     fn sync_fs(&self, path: &Path) -> io::Result<()> {
         let _call = self.calls.enter(Call::Sync);
         self.inner.sync_fs(path)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let _call = self.calls.enter(Call::Look);
+        self.inner.space(path)
     }
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         let _call = self.calls.enter(Call::Open);

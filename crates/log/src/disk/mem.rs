@@ -9,7 +9,7 @@
 //!   file system; the data of files is in no order with them.)
 //!
 //! Calls can be made to fail: one of them with an error of choice, or all from some call on, as if the machine had died
-//! in the middle of it.
+//! in the middle of it. And it can be given a size, and be full.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +22,11 @@ use ottla_model::TimestampMs;
 use ottla_wire::RecordFragment;
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskFile, FileStat, HandleCache, OpenMode};
+use super::{DirEntry, Disk, DiskFile, FileStat, HandleCache, OpenMode, Space};
 
 const SECTOR_BYTES: usize = 512;
+/// What it says of a size that it does not have.
+const PLENTY: Space = Space { total_bytes: 1 << 40, free_bytes: 1 << 39 };
 const HANDLES_OPEN_MAX: usize = 16;
 
 /// What goes wrong, and at which call (counted from 0 over the disk's life, see [`MemDisk::calls`]).
@@ -60,6 +62,8 @@ type Inode = u64;
 struct State {
     calls: u64,
     fault: Option<Fault>,
+    /// How much room there is; `None`: enough.
+    space: Option<Space>,
     next_inode: Inode,
     files: BTreeMap<Inode, MemInode>,
     /// Names as seen now: files and folders by full path.
@@ -132,6 +136,7 @@ impl MemDisk {
             state: Mutex::new(State {
                 calls: 0,
                 fault: None,
+                space: None,
                 next_inode: 1,
                 files: BTreeMap::new(),
                 names: root.clone(),
@@ -152,6 +157,16 @@ impl MemDisk {
     /// Sets what will go wrong; `None`: nothing.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.0.state.lock().fault = fault;
+    }
+
+    /// Gives it a size; `None`: as much as is asked for. What is written from now on takes room, what is cut or removed gives it back.
+    pub fn set_space(&self, space: Option<Space>) {
+        self.0.state.lock().space = space;
+    }
+
+    /// What is left of its size, in bytes.
+    pub fn space_left(&self) -> u64 {
+        self.0.state.lock().space.unwrap_or(PLENTY).free_bytes
     }
 
     /// The power goes: what was not synced is dropped, kept or torn by `seed`. Gives the disk as it is found afterwards,
@@ -183,6 +198,7 @@ impl MemDisk {
             state: Mutex::new(State {
                 calls: 0,
                 fault: None,
+                space: None,
                 next_inode: state.next_inode,
                 files,
                 lasting: names.clone(),
@@ -203,6 +219,7 @@ impl MemDisk {
             state: Mutex::new(State {
                 calls: 0,
                 fault: None,
+                space: None,
                 next_inode: state.next_inode,
                 files: std::mem::take(&mut state.files),
                 names: std::mem::take(&mut state.names),
@@ -309,6 +326,25 @@ impl State {
         }
     }
 
+    /// Takes this much room; gives how much of it there was.
+    fn take_room(&mut self, bytes: usize) -> usize {
+        let Some(space) = &mut self.space else { return bytes };
+        let taken = space.free_bytes.min(bytes as u64);
+        space.free_bytes -= taken;
+        taken as usize
+    }
+
+    fn give_room(&mut self, bytes: usize) {
+        if let Some(space) = &mut self.space {
+            space.free_bytes += bytes as u64;
+        }
+    }
+
+    /// A new name needs room, though no bytes are counted for it.
+    fn room_for_name(&self) -> io::Result<()> {
+        if self.space.is_some_and(|space| space.free_bytes == 0) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
     fn change(&mut self, change: Change) {
         let path = match &change {
             Change::Put(path, _) | Change::Remove(path) | Change::Rename(path, ..) => path,
@@ -342,6 +378,7 @@ impl Disk for MemDisk {
             (None, OpenMode::Read | OpenMode::Write) => return Err(io::ErrorKind::NotFound.into()),
             (None, OpenMode::Create | OpenMode::CreateNew) => {
                 state.dir_exists(path.parent().unwrap_or(Path::new("/")))?;
+                state.room_for_name()?;
                 let inode = state.next_inode;
                 state.next_inode += 1;
                 state.files.insert(inode, MemInode::default());
@@ -372,6 +409,8 @@ impl Disk for MemDisk {
                 state.pending.insert(moved(&dir, from, to), changes);
             }
         }
+        let replaced = state.file(to).map_or(0, |file| file.written.len());
+        state.give_room(replaced);
         state.change(Change::Rename(from.to_owned(), to.to_owned(), node));
         Ok(())
     }
@@ -379,7 +418,8 @@ impl Disk for MemDisk {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.state.lock();
         state.call()?;
-        state.file(path)?;
+        let len = state.file(path)?.written.len();
+        state.give_room(len);
         state.change(Change::Remove(path.to_owned()));
         Ok(())
     }
@@ -404,6 +444,9 @@ impl Disk for MemDisk {
         let mut state = self.0.state.lock();
         state.call()?;
         let missing: Vec<PathBuf> = path.ancestors().take_while(|a| !state.names.contains_key(*a)).map(Path::to_owned).collect();
+        if !missing.is_empty() {
+            state.room_for_name()?;
+        }
         for dir in missing.into_iter().rev() {
             state.change(Change::Put(dir, Node::Dir));
         }
@@ -416,6 +459,8 @@ impl Disk for MemDisk {
         state.dir_exists(path)?;
         let inside: Vec<PathBuf> = state.names.keys().filter(|p| p.starts_with(path)).cloned().collect();
         for path in inside.into_iter().rev() {
+            let len = state.file(&path).map_or(0, |file| file.written.len());
+            state.give_room(len);
             state.change(Change::Remove(path));
         }
         Ok(())
@@ -441,6 +486,10 @@ impl Disk for MemDisk {
             file.dirty.clear();
         }
         Ok(())
+    }
+
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Ok(self.0.state.lock().space.unwrap_or(PLENTY))
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
@@ -476,17 +525,25 @@ impl DiskFile for MemFile {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let mut state = self.disk.state.lock();
-        let outcome = state.call();
+        let mut outcome = state.call();
         if state.life != self.life {
             return Err(io::Error::other("a handle from before the crash"));
         }
-        let file = state.files.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         let mut all: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).collect();
         if outcome.is_err() {
             // A write that fails may have been done in part.
             all.truncate(all.len() / 2);
         }
         let from = usize::try_from(position).map_err(io::Error::other)?;
+        let before = state.files.get(&self.inode).ok_or(io::ErrorKind::NotFound)?.written.len();
+        let grows = (from + all.len()).saturating_sub(before);
+        let missing = grows - state.take_room(grows);
+        if missing > 0 {
+            // As much as fits is there: what the real thing does too.
+            all.truncate(all.len().saturating_sub(missing));
+            outcome = outcome.and(Err(io::ErrorKind::StorageFull.into()));
+        }
+        let file = state.files.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         let to = from + all.len();
         if !all.is_empty() {
             if file.written.len() < to {
@@ -514,13 +571,15 @@ impl DiskFile for MemFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.with(|file| {
+        let cut = self.with(|file| {
             let len = usize::try_from(len).map_err(io::Error::other)?;
             let before = file.written.len();
             file.written.resize(len, 0);
             file.touch(before.min(len), before.max(len));
-            Ok(())
-        })
+            Ok(before.saturating_sub(len))
+        })?;
+        self.disk.state.lock().give_room(cut);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -548,6 +607,7 @@ impl MemDisk {
             state: Mutex::new(State {
                 calls: state.calls,
                 fault: None,
+                space: None,
                 next_inode: state.next_inode,
                 files: state
                     .files

@@ -51,6 +51,15 @@ pub struct FileStat {
     pub modified: TimestampMs,
 }
 
+/// How much a file system holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it, in bytes.
+    pub total_bytes: u64,
+    /// What can still be written, in bytes.
+    pub free_bytes: u64,
+}
+
 /// A file system. Calls may block; none is made on a network thread except appends to and reads from a healthy disk.
 pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Opens a file.
@@ -71,6 +80,8 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes everything on the file system of `path` lasting: cheaper than many single syncs.
     fn sync_fs(&self, path: &Path) -> io::Result<()>;
+    /// How much room the file system of `path` has. A quota may allow less.
+    fn space(&self, path: &Path) -> io::Result<Space>;
     /// Takes the file as a lock of this process; `None` when another process holds it. Held until the value is dropped.
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>>;
     /// Open files that are used now and then (sealed segments, indexes), a bounded number for the whole disk.

@@ -1,9 +1,12 @@
 //! The file system of this machine.
 
 use std::any::Any;
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use ottla_model::TimestampMs;
 use ottla_wire::{FileRange, RecordFragment};
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskFile, FileStat, HandleCache, OpenMode};
+use super::{DirEntry, Disk, DiskFile, FileStat, HandleCache, OpenMode, Space};
 
 /// Files of sealed segments and of indexes that stay open between two uses.
 const HANDLES_OPEN_MAX: usize = 512;
@@ -115,6 +118,19 @@ impl Disk for RealDisk {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let mut found = MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: `path` ends with a zero and outlives the call; `found` is a place for what the call writes.
+        if unsafe { libc::statvfs(path.as_ptr(), found.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call has succeeded, so it has written all of it.
+        let found = unsafe { found.assume_init() };
+        // What only root may use is left to root.
+        Ok(Space { total_bytes: found.f_blocks * found.f_frsize, free_bytes: found.f_bavail * found.f_frsize })
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {

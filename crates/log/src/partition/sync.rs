@@ -13,7 +13,8 @@
 //! Only then does the durable end move, and only after that does anyone write it into a checkpoint. What a crash leaves of an
 //! unfinished ticket is more than was promised, never less.
 //!
-//! A sync that fails is never tried again: the kernel may have dropped the pages it could not write and call them clean.
+//! A sync that fails is never tried again: the kernel may have dropped the pages it could not write and call them clean. A small file for
+//! which there is no room is another matter: what it was to hold is still here, so the ticket is void and the next one tries again.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -129,6 +130,12 @@ impl SyncState {
         self.snapshot_offset = Some(at);
     }
 
+    /// The snapshot that a ticket was to bring is not there.
+    fn snapshot_missing(&mut self) {
+        self.snapshot_at = 0;
+        self.snapshot_offset = None;
+    }
+
     /// The newest producer snapshot is this one.
     pub fn snapshot_found(&mut self, at: Offset) {
         self.snapshot_offset = Some(at);
@@ -212,6 +219,41 @@ enum Outcome {
     NotRun,
     Done,
     Failed(String),
+    /// There was no room for a small file. What was synced is, and nothing that was not is lost.
+    NoRoom(IoFailure),
+}
+
+/// What ended a ticket on its way.
+enum Stop {
+    /// What the disk holds is not known any more.
+    Failed(IoFailure),
+    /// See [`Outcome::NoRoom`].
+    NoRoom(IoFailure),
+}
+
+impl From<IoFailure> for Stop {
+    fn from(failure: IoFailure) -> Stop {
+        Stop::Failed(failure)
+    }
+}
+
+impl Stop {
+    /// Of a file that is written anew, from the beginning, when it is tried again.
+    fn beside(failure: IoFailure) -> Stop {
+        if failure.is_disk_full() { Stop::NoRoom(failure) } else { Stop::Failed(failure) }
+    }
+
+    fn into_io(self) -> io::Error {
+        let (Stop::Failed(failure) | Stop::NoRoom(failure)) = self;
+        io::Error::new(failure.source.kind(), failure)
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self {
+            Stop::Failed(failure) => Outcome::Failed(failure.to_string()),
+            Stop::NoRoom(failure) => Outcome::NoRoom(failure.again()),
+        }
+    }
 }
 
 impl SyncTicket {
@@ -222,23 +264,18 @@ impl SyncTicket {
 
     /// Brings it all to stable storage, in order. Blocks; to be called outside of the partition's lock.
     pub fn sync(&mut self) -> io::Result<()> {
-        let result = self.run().map_err(|failure| {
-            self.outcome = Outcome::Failed(failure.to_string());
-            io::Error::new(failure.source.kind(), failure)
-        });
-        if result.is_ok() {
-            self.outcome = Outcome::Done;
-        }
-        result
+        let result = self.run();
+        self.outcome = result.as_ref().map_or_else(Stop::outcome, |()| Outcome::Done);
+        result.map_err(Stop::into_io)
     }
 
     /// Brings many tickets of one file system to stable storage by `syncfs`: cheaper than one by one from some dozens of files
     /// on. Same promise and same order as [`SyncTicket::sync`]; when it fails, all of them have failed.
     pub fn sync_all(tickets: &mut [SyncTicket], disk: &dyn Disk, log_dir: &Path) -> io::Result<()> {
-        let run = |tickets: &[SyncTicket]| -> Result<(), IoFailure> {
+        let run = |tickets: &[SyncTicket]| -> Result<(), Stop> {
             for ticket in tickets {
                 for (path, bytes) in &ticket.small {
-                    ticket.write_beside(path, bytes)?;
+                    ticket.write_beside(path, bytes).map_err(Stop::beside)?;
                 }
             }
             disk.sync_fs(log_dir).doing("sync the file system of", log_dir)?;
@@ -256,21 +293,18 @@ impl SyncTicket {
         };
         let result = run(tickets);
         for ticket in tickets.iter_mut() {
-            ticket.outcome = match &result {
-                Ok(()) => Outcome::Done,
-                Err(e) => Outcome::Failed(e.to_string()),
-            };
+            ticket.outcome = result.as_ref().map_or_else(Stop::outcome, |()| Outcome::Done);
         }
-        result.map_err(|failure| io::Error::new(failure.source.kind(), failure))
+        result.map_err(Stop::into_io)
     }
 
-    fn run(&self) -> Result<(), IoFailure> {
+    fn run(&self) -> Result<(), Stop> {
         for file in &self.files {
             file.sync(&*self.disk)?;
         }
         for (path, bytes) in &self.small {
-            let file = self.write_beside(path, bytes)?;
-            file.sync_data().doing("sync", path)?;
+            let file = self.write_beside(path, bytes).map_err(Stop::beside)?;
+            file.sync_data().doing("sync", path).map_err(Stop::beside)?;
             self.disk.rename(&temporary_of(path), path).doing("rename to", path)?;
         }
         if self.sync_folder || !self.small.is_empty() {
@@ -312,10 +346,15 @@ impl PartitionLog {
             return Ok(None);
         }
         let snapshot = self.sync.written - self.sync.snapshot_at >= self.sync.snapshot_interval_bytes;
-        self.ticket(snapshot).map(Some)
+        match self.ticket(snapshot) {
+            // The indexes could not be written out: the records come first, the snapshot with a later ticket.
+            Err(error) if snapshot && error.is_disk_full() => self.ticket(false).map(Some),
+            ticket => ticket.map(Some),
+        }
     }
 
-    /// The sync was done (or failed): raises the durable end, which it gives, or takes the log out of service.
+    /// The sync was done (or failed): raises the durable end, which it gives, or takes the log out of service. An error that
+    /// says [`LogError::is_disk_full`] leaves all as dirty as before, for another ticket.
     pub fn finish_sync(&mut self, ticket: SyncTicket) -> Result<Offset, LogError> {
         match &ticket.outcome {
             Outcome::Done => {}
@@ -324,6 +363,12 @@ impl PartitionLog {
             Outcome::Failed(cause) => {
                 self.fail(format!("a sync failed: {cause}"));
                 self.check_in_service()?;
+            }
+            Outcome::NoRoom(failure) => {
+                if ticket.snapshot.is_some() {
+                    self.sync.snapshot_missing();
+                }
+                return Err(failure.again().into());
             }
         }
         if ticket.generation != self.sync.generation {
