@@ -153,6 +153,7 @@ pub fn error_code(error: &ControllerError) -> ErrorCode {
         ControllerError::AlreadyFormatted { .. } => ErrorCode::InvalidRequest,
         ControllerError::ProducerIdsExhausted | ControllerError::Internal(_) => ErrorCode::UnknownServerError,
         ControllerError::NotController => ErrorCode::NotController,
+        ControllerError::NoRoom { .. } => ErrorCode::KafkaStorageError,
         // Whether it took effect is not known: a client asks again, as it does when a connection breaks.
         ControllerError::Stopped { .. } => ErrorCode::BrokerNotAvailable,
     }

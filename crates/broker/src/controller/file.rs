@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use openraft::{CommittedLeaderId, EmptyNode, EntryPayload, Membership, Vote};
 use ottla_cluster::metadata::MetadataRecord;
 use ottla_model::{ClusterId, DirectoryId, NodeId};
+use parking_lot::RwLock;
 #[cfg(test)]
 use redb::StorageBackend;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ControllerStartError;
 use super::raft::{Entry, LogId, MetadataEntry, SnapshotMeta, VoterId};
+use super::room::{self, Backend, Footing, Ground, OpenGround, file_ground};
 
 /// Kafka's name for the folder of the metadata log, within the metadata log dir.
 pub(super) const FOLDER: &str = "__cluster_metadata-0";
@@ -67,7 +69,8 @@ impl Identity {
     }
 }
 
-/// A read or write of the metadata log that failed. After a failed write the database takes no other.
+/// A read or write of the metadata log that failed. After a failed write the database takes no other, but for one that lacked room: see
+/// `room.rs`.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the metadata log cannot {action}: {source}")]
 pub struct FileError {
@@ -79,6 +82,9 @@ pub struct FileError {
 /// What lies behind a [`FileError`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileCause {
+    /// The disk is full.
+    #[error("there is no room: {0}")]
+    NoRoom(#[source] io::Error),
     /// The database failed.
     #[error(transparent)]
     Database(redb::Error),
@@ -106,6 +112,13 @@ impl<E: Into<redb::Error>> From<E> for FileCause {
     }
 }
 
+impl FileError {
+    /// Whether the disk is full. Nothing has changed then, and it may be tried again.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(&*self.source, FileCause::NoRoom(_))
+    }
+}
+
 type Outcome<T> = Result<T, FileCause>;
 
 /// The open file. Cheap to clone.
@@ -113,9 +126,29 @@ type Outcome<T> = Result<T, FileCause>;
 pub(super) struct MetadataFile(Arc<Shared>);
 
 struct Shared {
-    database: Database,
+    /// Shared by reads and writes alike; taken alone while it is opened anew.
+    open: RwLock<Open>,
+    ground: OpenGround,
     /// Bytes appended since the last snapshot was stored, or since the file was opened.
     appended_bytes: AtomicU64,
+}
+
+/// The database and what it stands on. `None`: it has to be opened anew.
+struct Open(Option<Standing>);
+
+struct Standing {
+    // Dropped first: it lets go of the ground.
+    database: Database,
+    ground: Arc<dyn Ground>,
+    footing: Arc<Footing>,
+}
+
+impl Standing {
+    fn on(ground: Box<dyn Ground>) -> Result<Standing, redb::Error> {
+        let (ground, footing): (Arc<dyn Ground>, Arc<Footing>) = (Arc::from(ground), Arc::default());
+        let database = builder().create_with_backend(Backend::new(Arc::clone(&ground), Arc::clone(&footing)))?;
+        Ok(Standing { database, ground, footing })
+    }
 }
 
 impl fmt::Debug for MetadataFile {
@@ -140,8 +173,7 @@ impl MetadataFile {
             let first = format.ok_or(ControllerStartError::NotFormatted { path })?()?;
             return make(log_dir, &folder, own, first);
         }
-        let database = builder().open(&path).map_err(|error| unusable(error.into()))?;
-        let file = MetadataFile::from_database(database);
+        let file = MetadataFile::stand_on(file_ground(&path, None)).map_err(unusable)?;
         let found: Identity = match file.read("read whose it is", |meta| get(meta, IDENTITY)) {
             Ok(Some(found)) => found,
             Ok(None) => return Err(ControllerStartError::NoIdentity { path }),
@@ -155,28 +187,41 @@ impl MetadataFile {
     /// A file on another backend than the disk, newly formatted.
     #[cfg(test)]
     pub fn on_backend(backend: impl StorageBackend, own: &Identity, first: Vec<MetadataRecord>) -> Result<MetadataFile, FileError> {
-        let file = MetadataFile::reopen(backend)?;
-        file.format(own, first)?;
-        Ok(file)
+        MetadataFile::on_ground(room::ground_of(backend), Some((own, first)))
     }
 
     /// A file on another backend than the disk.
     #[cfg(test)]
     pub fn reopen(backend: impl StorageBackend) -> Result<MetadataFile, FileError> {
+        MetadataFile::on_ground(room::ground_of(backend), None)
+    }
+
+    /// A file on other ground than the disk, newly formatted with these.
+    #[cfg(test)]
+    pub fn on_ground(ground: OpenGround, format: Option<(&Identity, Vec<MetadataRecord>)>) -> Result<MetadataFile, FileError> {
         let failed = |error: redb::Error| FileError { action: "be opened", source: Arc::new(FileCause::Database(error)) };
-        let database = builder().create_with_backend(backend).map_err(|error| failed(error.into()))?;
-        Ok(MetadataFile::from_database(database))
+        let file = MetadataFile::stand_on(ground).map_err(failed)?;
+        if let Some((own, first)) = format {
+            file.format(own, first)?;
+        }
+        Ok(file)
     }
 
     /// What the log holds was appended since the last snapshot: each snapshot purges what it covers.
     fn count_stored(&self) -> Result<(), FileError> {
-        let stored = self.guard("read its size", || Ok(self.0.database.begin_read()?.open_table(LOG)?.stats()?.stored_bytes()))?;
+        let stored = self.guard("read its size", |on| Ok(on.database.begin_read()?.open_table(LOG)?.stats()?.stored_bytes()))?;
         self.0.appended_bytes.store(stored, Ordering::Relaxed);
         Ok(())
     }
 
-    fn from_database(database: Database) -> MetadataFile {
-        MetadataFile(Arc::new(Shared { database, appended_bytes: AtomicU64::new(0) }))
+    fn stand_on(ground: OpenGround) -> Result<MetadataFile, redb::Error> {
+        let standing = Standing::on(ground().map_err(redb::Error::Io)?)?;
+        Ok(MetadataFile(Arc::new(Shared { open: RwLock::new(Open(Some(standing))), ground, appended_bytes: AtomicU64::new(0) })))
+    }
+
+    /// Has the disk set aside what a change of so many bytes may need; an error that [`FileError::is_full`] when it cannot.
+    pub fn make_room(&self, bytes: u64) -> Result<(), FileError> {
+        self.guard("be given room", |on| on.make_room(bytes))
     }
 
     /// Writes whose log this is, and with it all that a sole voter comes to by electing itself: its vote, who the voters are, and
@@ -190,7 +235,7 @@ impl MetadataFile {
             Entry { log_id: LogId::default(), payload: EntryPayload::Membership(membership) },
             Entry { log_id: LogId::new(elected, 1), payload: EntryPayload::Normal(MetadataEntry { records: first }) },
         ];
-        self.write("be made", |transaction| {
+        self.write("be made", 0, |transaction| {
             transaction.open_table(SNAPSHOT)?;
             put(transaction, IDENTITY, own)?;
             put(transaction, VOTE, &Vote::new_committed(FIRST_TERM, voter))?;
@@ -212,7 +257,7 @@ impl MetadataFile {
     }
 
     pub fn save_vote(&self, vote: &Vote<VoterId>) -> Result<(), FileError> {
-        self.write("store its vote", |transaction| put(transaction, VOTE, vote))
+        self.write("store its vote", 0, |transaction| put(transaction, VOTE, vote))
     }
 
     /// The last entry that was purged.
@@ -222,28 +267,29 @@ impl MetadataFile {
 
     /// The last entry's id; its contents, which may be long, are not read.
     pub fn last_id(&self) -> Result<Option<LogId>, FileError> {
-        self.guard("read its end", || {
-            let log = self.0.database.begin_read()?.open_table(LOG)?;
+        self.guard("read its end", |on| {
+            let log = on.database.begin_read()?.open_table(LOG)?;
             log.last()?.map(|(_, bytes)| decode("the id of an entry", bytes.value())).transpose()
         })
     }
 
     pub fn entries(&self, range: impl RangeBounds<u64>) -> Result<Vec<Entry>, FileError> {
-        self.guard("read its entries", || {
-            let log = self.0.database.begin_read()?.open_table(LOG)?;
+        self.guard("read its entries", |on| {
+            let log = on.database.begin_read()?.open_table(LOG)?;
             let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
             log.range(bounds)?.map(|entry| decode_entry(entry?.1.value())).collect()
         })
     }
 
-    pub fn append(&self, entries: impl Iterator<Item = Entry>) -> Result<(), FileError> {
-        let mut appended_bytes = 0;
-        self.write("append", |transaction| {
+    pub fn append(&self, entries: &[Entry]) -> Result<(), FileError> {
+        let failed = |cause| FileError { action: "append", source: Arc::new(cause) };
+        let encoded: Vec<(u64, Vec<u8>)> =
+            entries.iter().map(|entry| Ok((entry.log_id.index, encode_entry(entry)?))).collect::<Outcome<_>>().map_err(failed)?;
+        let appended_bytes = encoded.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        self.write("append", appended_bytes, |transaction| {
             let mut log = transaction.open_table(LOG)?;
-            for entry in entries {
-                let bytes = encode_entry(&entry)?;
-                log.insert(entry.log_id.index, bytes.as_slice())?;
-                appended_bytes += bytes.len() as u64;
+            for (index, bytes) in &encoded {
+                log.insert(index, bytes.as_slice())?;
             }
             Ok(())
         })?;
@@ -253,20 +299,20 @@ impl MetadataFile {
 
     /// Removes the entries from this index on.
     pub fn truncate(&self, from: u64) -> Result<(), FileError> {
-        self.write("truncate", |transaction| remove(transaction, (Bound::Included(from), Bound::Unbounded)))
+        self.write("truncate", 0, |transaction| remove(transaction, (Bound::Included(from), Bound::Unbounded)))
     }
 
     /// Removes the entries up to this one; it stays known as the one before the first.
     pub fn purge(&self, upto: LogId) -> Result<(), FileError> {
-        self.write("purge", |transaction| {
+        self.write("purge", 0, |transaction| {
             put(transaction, PURGED, &upto)?;
             remove(transaction, (Bound::Unbounded, Bound::Included(upto.index)))
         })
     }
 
     pub fn snapshot(&self) -> Result<Option<(SnapshotMeta, Vec<u8>)>, FileError> {
-        self.guard("read its snapshot", || {
-            let transaction = self.0.database.begin_read()?;
+        self.guard("read its snapshot", |on| {
+            let transaction = on.database.begin_read()?;
             let meta = transaction.open_table(META)?;
             let Some(meta) = meta.get(SNAPSHOT_META)? else { return Ok(None) };
             let meta: SnapshotMeta = decode("a snapshot", meta.value())?;
@@ -281,7 +327,7 @@ impl MetadataFile {
     /// Stores a snapshot in place of the one before.
     pub fn save_snapshot(&self, meta: &SnapshotMeta, data: &[u8]) -> Result<(), FileError> {
         let before = self.appended_bytes();
-        self.write("store a snapshot", |transaction| {
+        self.write("store a snapshot", data.len() as u64, |transaction| {
             put(transaction, SNAPSHOT_META, meta)?;
             let mut table = transaction.open_table(SNAPSHOT)?;
             table.retain(|_, _| false)?;
@@ -299,12 +345,14 @@ impl MetadataFile {
         action: &'static str,
         from: impl FnOnce(&redb::ReadOnlyTable<&'static str, &'static [u8]>) -> Outcome<T>,
     ) -> Result<T, FileError> {
-        self.guard(action, || from(&self.0.database.begin_read()?.open_table(META)?))
+        self.guard(action, |on| from(&on.database.begin_read()?.open_table(META)?))
     }
 
-    fn write(&self, action: &'static str, change: impl FnOnce(&WriteTransaction) -> Outcome<()>) -> Result<(), FileError> {
-        self.guard(action, || {
-            let mut transaction = self.0.database.begin_write()?;
+    /// `bytes`: about what the change stores.
+    fn write(&self, action: &'static str, bytes: u64, change: impl FnOnce(&WriteTransaction) -> Outcome<()>) -> Result<(), FileError> {
+        self.guard(action, |on| {
+            on.make_room(bytes)?;
+            let mut transaction = on.database.begin_write()?;
             // The default, said aloud: `commit` returns when the data is on stable storage.
             transaction.set_durability(Durability::Immediate)?;
             change(&transaction)?;
@@ -313,8 +361,49 @@ impl MetadataFile {
         })
     }
 
-    fn guard<T>(&self, action: &'static str, what: impl FnOnce() -> Outcome<T>) -> Result<T, FileError> {
-        what().map_err(|cause| FileError { action, source: Arc::new(cause) })
+    fn guard<T>(&self, action: &'static str, what: impl FnOnce(&Standing) -> Outcome<T>) -> Result<T, FileError> {
+        let failed = |cause| FileError { action, source: Arc::new(cause) };
+        let mut open = self.0.open.read();
+        if open.0.as_ref().is_none_or(|on| on.footing.needs_reopening()) {
+            drop(open);
+            self.0.open_anew().map_err(failed)?;
+            open = self.0.open.read();
+        }
+        // Another may have met a full disk in between: as if this one had.
+        let Some(on) = &open.0 else { return Err(failed(FileCause::NoRoom(io::ErrorKind::StorageFull.into()))) };
+        what(on)
+            .map_err(|cause| match cause {
+                FileCause::Database(error) if on.footing.needs_reopening() => FileCause::NoRoom(io::Error::other(error)),
+                cause => cause,
+            })
+            .map_err(failed)
+    }
+}
+
+impl Standing {
+    fn make_room(&self, bytes: u64) -> Outcome<()> {
+        room::make_room(&*self.ground, &self.footing, bytes).map_err(|error| match room::is_full(&error) {
+            true => FileCause::NoRoom(error),
+            false => FileCause::Database(redb::Error::Io(error)),
+        })
+    }
+}
+
+impl Shared {
+    /// The database as it was before the write that found no room.
+    fn open_anew(&self) -> Outcome<()> {
+        let mut open = self.open.write();
+        if open.0.as_ref().is_some_and(|on| !on.footing.needs_reopening()) {
+            return Ok(());
+        }
+        // Lets go of the file, and of its lock.
+        open.0 = None;
+        let again = (self.ground)().map_err(redb::Error::Io).and_then(Standing::on);
+        open.0 = Some(again.map_err(|error| match error {
+            redb::Error::Io(error) if room::is_full(&error) => FileCause::NoRoom(error),
+            error => FileCause::Database(error),
+        })?);
+        Ok(())
     }
 }
 
@@ -337,8 +426,8 @@ fn make(log_dir: &Path, folder: &Path, own: &Identity, first: Vec<MetadataRecord
         Ok(()) | Err(_) => {}
     }
     let unusable = |source: redb::Error| ControllerStartError::Unusable { path: in_the_making.clone(), source };
-    let database = builder().create(&in_the_making).map_err(|error| unusable(error.into()))?;
-    let made = MetadataFile::from_database(database);
+    File::create_new(&in_the_making).map_err(io(&in_the_making))?;
+    let made = MetadataFile::stand_on(file_ground(&folder.join(FILE), Some(&in_the_making))).map_err(unusable)?;
     made.format(own, first).map_err(|source| ControllerStartError::Unreadable { path: in_the_making.clone(), source })?;
     fs::rename(&in_the_making, folder.join(FILE)).map_err(io(&in_the_making))?;
     for dir in [folder, log_dir] {

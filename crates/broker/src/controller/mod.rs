@@ -9,12 +9,16 @@ mod failure;
 mod file;
 mod proposer;
 mod raft;
+mod room;
+#[cfg(test)]
+mod room_tests;
 mod store;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ottla_cluster::controller::{Command, ControllerError, Reply};
@@ -58,7 +62,22 @@ pub struct ControllerHandle {
     current: Arc<ArcSwap<MetadataImage>>,
     events: watch::Receiver<Arc<MetadataImage>>,
     failure: Failure,
+    stopping: Stopping,
     stopped: watch::Receiver<bool>,
+}
+
+/// Whether the controller was told to stop: what waits for room on the disk does no more then.
+#[derive(Clone, Debug, Default)]
+struct Stopping(Arc<AtomicBool>);
+
+impl Stopping {
+    fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl ControllerHandle {
@@ -89,6 +108,7 @@ impl ControllerHandle {
         let node_id = identity.node_id;
         let (commands, queue) = mpsc::channel(COMMANDS_QUEUED_MAX);
         let failure = Failure::none();
+        let stopping = Stopping::default();
         let published = store::Published::new();
         let (started, ready) = oneshot::channel();
         let (stop_told, stopped) = watch::channel(false);
@@ -98,9 +118,10 @@ impl ControllerHandle {
             current: Arc::clone(&published.current),
             events: published.events.subscribe(),
             failure: failure.clone(),
+            stopping: stopping.clone(),
             stopped,
         };
-        let seat = proposer::Seat { identity, server, published, failure };
+        let seat = proposer::Seat { identity, server, published, failure, stopping };
         proposer::spawn(open, seat, queue, started, stop_told)?;
         match ready.await {
             Ok(Ok(())) => Ok(handle),
@@ -143,6 +164,7 @@ impl ControllerHandle {
 
     /// Stops the controller, after the commands that are being computed. Returns once its file is closed.
     pub async fn shutdown(&self) {
+        self.stopping.begin();
         // Closed already: then it is stopping, or has stopped.
         let _ = self.commands.send(Queued::Stop).await;
         let mut stopped = self.stopped.clone();

@@ -14,10 +14,10 @@ use ottla_model::config::ServerConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::failure::Failure;
-use super::file::{Identity, MetadataFile};
+use super::file::{Identity, MetadataFile, encode};
 use super::raft::{MetadataEntry, Raft, SoleVoterNetwork};
 use super::store::{LogStore, Machine, Published};
-use super::{COMMANDS_QUEUED_MAX, ControllerStartError};
+use super::{COMMANDS_QUEUED_MAX, ControllerStartError, Stopping};
 
 /// Once an entry has so many records, the commands that still wait go into the next: a large entry is a long time between
 /// heartbeats.
@@ -48,6 +48,7 @@ pub(super) struct Seat {
     pub server: Arc<ServerConfig>,
     pub published: Published,
     pub failure: Failure,
+    pub stopping: Stopping,
 }
 
 /// Starts the thread. `started` is told how that went, `stopped` when the file is closed again.
@@ -83,7 +84,7 @@ async fn run(
     mut queue: mpsc::Receiver<Queued>,
     started: oneshot::Sender<Result<(), ControllerStartError>>,
 ) {
-    let proposer = match Proposer::start(open, seat).await {
+    let mut proposer = match Proposer::start(open, seat).await {
         Ok(proposer) => proposer,
         // Nobody waits any more: nothing was promised to anyone.
         Err(error) => return drop(started.send(Err(error))),
@@ -100,6 +101,8 @@ struct Proposer {
     raft: Raft,
     file: MetadataFile,
     seat: Seat,
+    /// Commands are refused for lack of room.
+    is_full: bool,
 }
 
 impl Proposer {
@@ -109,7 +112,7 @@ impl Proposer {
     ) -> Result<Proposer, ControllerStartError> {
         // Nothing else runs on this thread yet, so that this may wait for the disk.
         let file = open()?;
-        let log = LogStore { file: file.clone(), failure: seat.failure.clone() };
+        let log = LogStore { file: file.clone(), failure: seat.failure.clone(), stopping: seat.stopping.clone() };
         let unreadable = |error: &dyn std::fmt::Display| ControllerStartError::Raft(error.to_string());
         let machine = Machine::load(log.clone(), seat.published.clone()).map_err(|error| unreadable(&error))?;
         let own = seat.identity.voter();
@@ -117,7 +120,7 @@ impl Proposer {
             file.vote().map_err(|error| unreadable(&error))?.is_some_and(|vote| vote.committed && vote.leader_id.voted_for() == Some(own));
         let config = raft_config().validate().map_err(|error| unreadable(&error))?;
         let raft = Raft::new(own, Arc::new(config), SoleVoterNetwork, log, machine).await.map_err(|error| unreadable(&error))?;
-        let proposer = Proposer { raft, file, seat };
+        let proposer = Proposer { raft, file, seat, is_full: false };
         proposer.lead(leads_already).await?;
         Ok(proposer)
     }
@@ -141,7 +144,7 @@ impl Proposer {
     }
 
     /// Serves until the end is asked for, no handle is left, or the quorum fails.
-    async fn serve(&self, queue: &mut mpsc::Receiver<Queued>) {
+    async fn serve(&mut self, queue: &mut mpsc::Receiver<Queued>) {
         let mut waiting = VecDeque::new();
         let mut stopping = false;
         while !(stopping && waiting.is_empty()) {
@@ -164,11 +167,15 @@ impl Proposer {
     }
 
     /// Computes what waits, as far as one entry goes, commits it, and answers.
-    async fn propose(&self, waiting: &mut VecDeque<Waiting>) -> Result<(), String> {
+    async fn propose(&mut self, waiting: &mut VecDeque<Waiting>) -> Result<(), String> {
         let computed = self.compute(waiting.iter().map(|(command, _)| command)).map_err(|error| error.to_string())?;
         let answers = waiting.drain(..computed.replies.len()).map(|(_, answer)| answer);
         // Refusals wait for the commit too: what they were refused for may be in this very entry.
-        let committed = if computed.records.is_empty() { Ok(()) } else { self.commit(computed.records).await };
+        let committed = match self.make_room(&computed.records).await {
+            Ok(()) if computed.records.is_empty() => Ok(()),
+            Ok(()) => self.commit(computed.records).await,
+            Err(error) => Err(error),
+        };
         for (answer, reply) in answers.zip(computed.replies) {
             // The caller may have gone away.
             let _ = answer.send(committed.clone().and(reply));
@@ -193,6 +200,33 @@ impl Proposer {
             }
         }
         Ok(Computed { records: controller.into_records(), replies })
+    }
+
+    /// Refuses what there is no room for before anything has happened. Told once, and once more when it is over.
+    async fn make_room(&mut self, records: &[MetadataRecord]) -> Result<(), ControllerError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let stopped = |reason: String| ControllerError::Stopped { reason };
+        let bytes = encode("records", &records).map_err(|error| stopped(error.to_string()))?.len() as u64;
+        let file = self.file.clone();
+        let made = tokio::task::spawn_blocking(move || file.make_room(bytes)).await.map_err(|error| stopped(error.to_string()))?;
+        let was_full = std::mem::replace(&mut self.is_full, made.is_err());
+        match made {
+            Ok(()) => {
+                if was_full {
+                    tracing::info!("the metadata log has room again");
+                }
+                Ok(())
+            }
+            Err(error) if error.is_full() => {
+                if !was_full {
+                    tracing::warn!("changes of the metadata are refused until there is room on its disk: {error}");
+                }
+                Err(ControllerError::NoRoom { reason: error.to_string() })
+            }
+            Err(error) => Err(stopped(error.to_string())),
+        }
     }
 
     /// Appends one entry; returns when it is committed and applied.

@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage, RaftStateMachine};
@@ -12,6 +13,7 @@ use openraft::{AnyError, EntryPayload, RaftLogReader, RaftSnapshotBuilder, Snaps
 use ottla_cluster::metadata::{MetadataImage, MetadataPosition, MetadataRecord};
 use tokio::sync::watch;
 
+use super::Stopping;
 use super::failure::Failure;
 use super::file::{FileError, MetadataFile, decode, encode};
 use super::raft::{Entry, LogId, SnapshotMeta, StorageError, StorageIOError, StoredMembership, TypeConfig, VoterId};
@@ -21,24 +23,52 @@ use super::raft::{Entry, LogId, SnapshotMeta, StorageError, StorageIOError, Stor
 pub(super) struct LogStore {
     pub file: MetadataFile,
     pub failure: Failure,
+    pub stopping: Stopping,
 }
 
+/// How often it is tried again to write what there is no room for.
+const ROOM_RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
 impl LogStore {
-    /// Runs an access to the file where it may block. What fails here ends the controller.
+    /// Runs an access to the file where it may block. What fails here ends the controller; but for lack of room, which is waited for: the
+    /// quorum knows no answer to that. Commands do not come as far, as they are refused before.
     async fn access<T: Send + 'static>(
         &self,
-        what: impl FnOnce(&MetadataFile) -> Result<T, FileError> + Send + 'static,
+        what: impl Fn(&MetadataFile) -> Result<T, FileError> + Send + Sync + 'static,
         wrap: fn(AnyError) -> StorageIOError,
     ) -> Result<T, StorageError> {
+        let what = Arc::new(what);
+        let mut waits = false;
+        loop {
+            match self.try_access(Arc::clone(&what), wrap).await? {
+                Ok(value) => return Ok(value),
+                Err(error) if self.stopping.has_begun() => return Err(self.failed(&error, wrap)),
+                Err(error) if !std::mem::replace(&mut waits, true) => {
+                    tracing::warn!("the metadata log waits for room on its disk: {error}");
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(ROOM_RETRY_INTERVAL).await;
+        }
+    }
+
+    fn failed(&self, error: &(dyn std::error::Error + 'static), wrap: fn(AnyError) -> StorageIOError) -> StorageError {
+        self.failure.report(error.to_string());
+        StorageError::from(wrap(AnyError::error(error.to_string())))
+    }
+
+    /// The inner error is one of room.
+    async fn try_access<T: Send + 'static>(
+        &self,
+        what: Arc<impl Fn(&MetadataFile) -> Result<T, FileError> + Send + Sync + 'static>,
+        wrap: fn(AnyError) -> StorageIOError,
+    ) -> Result<Result<T, FileError>, StorageError> {
         let file = self.file.clone();
-        let failed = |error: &(dyn std::error::Error + 'static)| {
-            self.failure.report(error.to_string());
-            StorageError::from(wrap(AnyError::error(error.to_string())))
-        };
         match tokio::task::spawn_blocking(move || what(&file)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(failed(&error)),
-            Err(stopped) => Err(failed(&stopped)),
+            Ok(Ok(value)) => Ok(Ok(value)),
+            Ok(Err(error)) if error.is_full() => Ok(Err(error)),
+            Ok(Err(error)) => Err(self.failed(&error, wrap)),
+            Err(stopped) => Err(self.failed(&stopped, wrap)),
         }
     }
 }
@@ -54,7 +84,7 @@ fn read_logs(source: AnyError) -> StorageIOError {
 impl RaftLogReader<TypeConfig> for LogStore {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(&mut self, range: RB) -> Result<Vec<Entry>, StorageError> {
         let range = (range.start_bound().cloned(), range.end_bound().cloned());
-        self.access(move |file| file.entries(range), read_logs).await
+        self.access(move |file| file.entries((range.0, range.1)), read_logs).await
     }
 }
 
@@ -85,7 +115,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: Send,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
-        self.access(move |file| file.append(entries.into_iter()), write_logs).await?;
+        self.access(move |file| file.append(&entries), write_logs).await?;
         callback.log_io_completed(Ok(()));
         Ok(())
     }

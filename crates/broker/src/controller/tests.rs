@@ -21,7 +21,7 @@ fn server(overrides: &[(&str, &str)]) -> Arc<ServerConfig> {
     Arc::new(ServerConfig::parse(None, &overrides).unwrap().0)
 }
 
-fn config(dir: &std::path::Path) -> ControllerConfig {
+pub(super) fn config(dir: &std::path::Path) -> ControllerConfig {
     ControllerConfig {
         node_id: NODE,
         log_dir: dir.to_owned(),
@@ -48,7 +48,7 @@ fn register(config: &ControllerConfig) -> Command {
     })
 }
 
-async fn register_broker(handle: &ControllerHandle, config: &ControllerConfig) -> BrokerEpoch {
+pub(super) async fn register_broker(handle: &ControllerHandle, config: &ControllerConfig) -> BrokerEpoch {
     match handle.submit(register(config)).await.unwrap() {
         Reply::BrokerRegistered(registered) => registered.broker_epoch,
         other => panic!("{other:?}"),
@@ -61,7 +61,7 @@ fn create(name: &str, partitions: i32) -> Command {
     Command::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false })
 }
 
-async fn create_topic(handle: &ControllerHandle, name: &str, partitions: i32) -> Result<CreatedTopic, ControllerError> {
+pub(super) async fn create_topic(handle: &ControllerHandle, name: &str, partitions: i32) -> Result<CreatedTopic, ControllerError> {
     match handle.submit(create(name, partitions)).await? {
         Reply::TopicsCreated(mut created) => created.remove(0),
         other => panic!("{other:?}"),

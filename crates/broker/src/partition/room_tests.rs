@@ -98,7 +98,7 @@ async fn so_many_bytes_end_an_allowance_too() {
         assert!(taken < 100, "it never looked again");
     }
     let left = broker.disk.space_left();
-    assert!(left >= RESERVE && left < RESERVE + MIB, "{left} bytes are left");
+    assert!((RESERVE..RESERVE + MIB).contains(&left), "{left} bytes are left");
     // A look at a clock that was set back counts.
     free(&broker, TOTAL);
     acknowledged_at(&partition, "y", -1).await;

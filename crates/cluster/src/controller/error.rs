@@ -191,6 +191,12 @@ pub enum ControllerError {
     /// This node does not lead the metadata quorum.
     #[error("this node is not the active controller")]
     NotController,
+    /// The metadata log has no room for the change. Nothing has changed, and it can be asked for again once there is room.
+    #[error("nothing was changed, as the disk of the metadata log is full: {reason}")]
+    NoRoom {
+        /// What was refused.
+        reason: String,
+    },
     /// The controller stopped before the command was done; whether it took effect is not known.
     #[error("the controller has stopped: {reason}")]
     Stopped {
