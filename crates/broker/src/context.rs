@@ -16,6 +16,7 @@ use crate::api::{Deferred, TopicRef};
 use crate::cold_reads::ColdReads;
 use crate::controller::ControllerHandle;
 use crate::controller::error_code as controller_error_code;
+use crate::coordinator::GroupCoordinators;
 use crate::fetch_session::FetchSessions;
 use crate::metadata_publisher::{MetadataPublisher, Published};
 use crate::partition::{Leadership, NotServing, Partition, PartitionManager, PartitionStartError};
@@ -54,6 +55,8 @@ pub struct BrokerContext {
     pub deferred: Deferred,
     /// The threads that serve connections.
     pub threads: NetworkThreads,
+    /// The coordinators of groups.
+    pub groups: Arc<GroupCoordinators>,
     published: Arc<Published>,
     clock: Arc<dyn Clock>,
 }
@@ -116,6 +119,7 @@ impl BrokerContext {
         partitions.start_maintenance(&published)?;
         partitions.start_scrub()?;
         let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone());
+        let groups = GroupCoordinators::start(&partitions, &published, &clock, &threads);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let context = BrokerContext {
             controller,
@@ -126,6 +130,7 @@ impl BrokerContext {
             cold_reads: ColdReads::default(),
             deferred: Deferred::default(),
             threads,
+            groups,
             published,
             clock,
             config,

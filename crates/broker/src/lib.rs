@@ -7,6 +7,7 @@ pub mod api;
 mod cold_reads;
 pub mod context;
 pub mod controller;
+mod coordinator;
 pub mod fetch_session;
 pub mod metadata_publisher;
 pub mod net;

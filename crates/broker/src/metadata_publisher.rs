@@ -51,6 +51,16 @@ impl Published {
         self.config.load_full()
     }
 
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Tells of each image that is published from now on.
+    pub fn subscribe(&self) -> watch::Receiver<Option<MetadataPosition>> {
+        self.position.subscribe()
+    }
+
     /// Waits until the image at `position` or a later one is published.
     pub async fn reach(&self, position: Option<MetadataPosition>) {
         let mut published = self.position.subscribe();

@@ -114,6 +114,7 @@ impl TestBroker {
 
     /// Stops it; `cleanly` closes the logs, otherwise they are left as a killed process leaves them.
     pub async fn restart(self, cleanly: bool) -> TestBroker {
+        self.context.groups.stop().await;
         if cleanly {
             let partitions = Arc::clone(&self.context.partitions);
             tokio::task::spawn_blocking(move || partitions.close(BrokerEpoch(5))).await.unwrap();
@@ -124,6 +125,7 @@ impl TestBroker {
 
     /// The same; of the logs that are there only `permits` are opened, until `partitions.opening` permits more.
     pub async fn restart_opening(self, cleanly: bool, permits: usize) -> TestBroker {
+        self.context.groups.stop().await;
         if cleanly {
             let partitions = Arc::clone(&self.context.partitions);
             tokio::task::spawn_blocking(move || partitions.close(BrokerEpoch(5))).await.unwrap();
@@ -138,6 +140,7 @@ impl TestBroker {
     }
 
     async fn start_again(mut self, disk: MemDisk, permits: Option<usize>) -> TestBroker {
+        self.context.groups.stop().await;
         self.publisher.take().unwrap().stop().await;
         self.context.controller.shutdown().await;
         let TestBroker { context, metadata_dir, overrides, .. } = self;

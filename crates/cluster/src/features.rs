@@ -14,12 +14,16 @@ pub struct Feature {
 /// Kafka's `metadata.version`: which records and requests the brokers of a cluster may use.
 pub const METADATA_VERSION: &str = "metadata.version";
 
+/// Kafka's `group.version`: at 1 groups may use the consumer protocol (KIP-848).
+pub const GROUP_VERSION: &str = "group.version";
+
 /// Every feature whose function is there, with the levels of Kafka 4.3 (`metadata.version` 7 is 3.3-IV3, 30 is 4.3-IV0).
 ///
-/// ApiVersions tells clients of these; a new cluster is finalized at the highest level of each. `group.version` (KIP-848),
-/// `transaction.version` (KIP-890) and `share.version` (KIP-932) join the list with the coordinators that give them meaning: a
-/// client that saw them finalized would use what is not there.
-pub const SUPPORTED: &[Feature] = &[Feature { name: METADATA_VERSION, level_min: 7, level_max: 30 }];
+/// ApiVersions tells clients of these; a new cluster is finalized at the highest level of each. `transaction.version` (KIP-890) and
+/// `share.version` (KIP-932) join the list with the coordinators that give them meaning: a client that saw them finalized would use
+/// what is not there.
+pub const SUPPORTED: &[Feature] =
+    &[Feature { name: GROUP_VERSION, level_min: 0, level_max: 1 }, Feature { name: METADATA_VERSION, level_min: 7, level_max: 30 }];
 
 /// The feature of this name.
 pub fn supported(name: &str) -> Option<&'static Feature> {

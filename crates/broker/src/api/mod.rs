@@ -6,6 +6,7 @@
 //! dispatch, ApiVersions and `docs/protocol.md`; an API that is not in it does not exist.
 
 mod deferred;
+mod groups;
 mod reply;
 
 use std::net::SocketAddr;
@@ -185,6 +186,19 @@ registry! {
     create_partitions::CreatePartitions,
     incremental_alter_configs::IncrementalAlterConfigs,
     list_partition_reassignments::ListPartitionReassignments,
+    find_coordinator::FindCoordinator,
+    join_group::JoinGroup,
+    sync_group::SyncGroup,
+    heartbeat::Heartbeat,
+    leave_group::LeaveGroup,
+    describe_groups::DescribeGroups,
+    list_groups::ListGroups,
+    delete_groups::DeleteGroups,
+    offset_commit::OffsetCommit,
+    offset_fetch::OffsetFetch,
+    offset_delete::OffsetDelete,
+    consumer_group_heartbeat::ConsumerGroupHeartbeat,
+    consumer_group_describe::ConsumerGroupDescribe,
     describe_cluster::DescribeCluster,
     describe_topic_partitions::DescribeTopicPartitions,
 }

@@ -200,6 +200,11 @@ impl PartitionManager {
         self.health.unready.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether this log is still to be opened.
+    pub fn is_opening(&self, name: &TopicPartition) -> bool {
+        self.opening.has(name)
+    }
+
     /// Waits until the partition is served, or it is known that it will not be.
     pub async fn settled(&self, name: &TopicPartition) {
         self.opening.settled(name).await;

@@ -528,7 +528,8 @@ impl Partition {
         self.dir.queue.sync_in_background(self, 0);
     }
 
-    pub(super) fn sync_now(self: &Arc<Self>) {
+    /// Has what is written made durable at once.
+    pub fn sync_now(self: &Arc<Self>) {
         self.dir.queue.sync_now(self);
     }
 

@@ -4,11 +4,11 @@ use super::super::def::configs;
 
 configs! { GROUPS: Broker =
     /// Least time between two assignments of a consumer group.
-    "group.consumer.assignment.interval.ms": Int, Min(0), "1000", Medium, ClusterWide, NotYet;
+    "group.consumer.assignment.interval.ms": Int, Min(0), "1000", Medium, ClusterWide, Works;
     /// The assignors of consumer groups, the default first.
-    "group.consumer.assignors": List, Any, "uniform,range", Medium, ReadOnly, NotYet;
+    "group.consumer.assignors": List, Any, "uniform,range", Medium, ReadOnly, Works;
     /// How often members of a consumer group report.
-    "group.consumer.heartbeat.interval.ms": Int, Min(1), "5000", Medium, ReadOnly, NotYet;
+    "group.consumer.heartbeat.interval.ms": Int, Min(1), "5000", Medium, ReadOnly, Works;
     /// The most a group may set for its assignment interval.
     "group.consumer.max.assignment.interval.ms": Int, Min(0), "15000", Medium, ReadOnly, NotYet;
     /// The most a group may set for its heartbeats.
@@ -16,9 +16,9 @@ configs! { GROUPS: Broker =
     /// The most a group may set for its sessions.
     "group.consumer.max.session.timeout.ms": Int, Min(1), "60000", Medium, ReadOnly, NotYet;
     /// Members of a consumer group at most.
-    "group.consumer.max.size": Int, Min(1), "2147483647", Medium, ReadOnly, NotYet;
+    "group.consumer.max.size": Int, Min(1), "2147483647", Medium, ReadOnly, Works;
     /// Whether groups change between the classic and the consumer protocol while in use.
-    "group.consumer.migration.policy": Text, OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), "bidirectional", Medium, ReadOnly, NotYet;
+    "group.consumer.migration.policy": Text, OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), "bidirectional", Medium, ReadOnly, Works;
     /// The least a group may set for its assignment interval.
     "group.consumer.min.assignment.interval.ms": Int, Min(0), "0", Medium, ReadOnly, NotYet;
     /// The least a group may set for its heartbeats.
@@ -26,11 +26,11 @@ configs! { GROUPS: Broker =
     /// The least a group may set for its sessions.
     "group.consumer.min.session.timeout.ms": Int, Min(1), "45000", Medium, ReadOnly, NotYet;
     /// How often topics are matched anew against subscribed patterns.
-    "group.consumer.regex.refresh.interval.ms": Int, Min(10000), "600000", Medium, ReadOnly, NotYet, internal;
+    "group.consumer.regex.refresh.interval.ms": Int, Min(10000), "600000", Medium, ReadOnly, Works, internal;
     /// A member of a consumer group not heard of for this long is removed.
-    "group.consumer.session.timeout.ms": Int, Min(1), "45000", Medium, ReadOnly, NotYet;
+    "group.consumer.session.timeout.ms": Int, Min(1), "45000", Medium, ReadOnly, Works;
     /// How long a coordinator gathers writes; -1 to fit the load.
-    "group.coordinator.append.linger.ms": Int, Min(-1), "-1", Medium, ReadOnly, NotYet;
+    "group.coordinator.append.linger.ms": Int, Min(-1), "-1", Medium, ReadOnly, NoEffect;
     /// Threads for a coordinator's work in the background.
     "group.coordinator.background.threads": Int, Min(1), "2", High, ReadOnly, NoEffect;
     /// The largest write buffer a coordinator keeps.
@@ -40,13 +40,13 @@ configs! { GROUPS: Broker =
     /// Threads of the group coordinators.
     "group.coordinator.threads": Int, Min(1), "4", High, ReadOnly, NoEffect;
     /// How long a new classic group waits for more members before its first rebalance.
-    "group.initial.rebalance.delay.ms": Int, Any, "3000", Medium, ReadOnly, NotYet;
+    "group.initial.rebalance.delay.ms": Int, Any, "3000", Medium, ReadOnly, Works;
     /// The longest session a member of a classic group may ask for.
-    "group.max.session.timeout.ms": Int, Any, "1800000", Medium, ReadOnly, NotYet;
+    "group.max.session.timeout.ms": Int, Any, "1800000", Medium, ReadOnly, Works;
     /// Members of a classic group at most.
-    "group.max.size": Int, Min(1), "2147483647", Medium, ReadOnly, NotYet;
+    "group.max.size": Int, Min(1), "2147483647", Medium, ReadOnly, Works;
     /// The shortest session a member of a classic group may ask for.
-    "group.min.session.timeout.ms": Int, Any, "6000", Medium, ReadOnly, NotYet;
+    "group.min.session.timeout.ms": Int, Any, "6000", Medium, ReadOnly, Works;
     /// Least time between two assignments of a share group.
     "group.share.assignment.interval.ms": Int, Min(0), "1000", Medium, ClusterWide, NotYet;
     /// The assignor of share groups.
@@ -120,23 +120,23 @@ configs! { GROUPS: Broker =
     /// A member of a streams group not heard of for this long is removed.
     "group.streams.session.timeout.ms": Int, Min(1), "45000", Medium, ReadOnly, NotYet;
     /// The longest text a client may commit with an offset.
-    "offset.metadata.max.bytes": Int, Any, "4096", High, ReadOnly, NotYet;
+    "offset.metadata.max.bytes": Int, Any, "4096", High, ReadOnly, Works;
     /// How long a commit of offsets waits for the replicas.
     "offsets.commit.timeout.ms": Int, Min(1), "5000", High, ReadOnly, NotYet;
     /// Bytes read at once when offsets are loaded.
-    "offsets.load.buffer.size": Int, Min(1), "5242880", High, ReadOnly, NotYet;
+    "offsets.load.buffer.size": Int, Min(1), "5242880", High, ReadOnly, NoEffect;
     /// How often stale offsets are looked for.
-    "offsets.retention.check.interval.ms": Long, Min(1), "600000", High, ReadOnly, NotYet;
+    "offsets.retention.check.interval.ms": Long, Min(1), "600000", High, ReadOnly, Works;
     /// How long the offsets of an empty group are kept.
-    "offsets.retention.minutes": Int, Min(1), "10080", High, ReadOnly, NotYet;
+    "offsets.retention.minutes": Int, Min(1), "10080", High, ReadOnly, Works;
     /// How the offsets topic is compressed, by number.
     "offsets.topic.compression.codec": Int, Any, "0", High, ReadOnly, NotYet;
     /// Partitions of the offsets topic.
-    "offsets.topic.num.partitions": Int, Min(1), "50", High, ReadOnly, NotYet;
+    "offsets.topic.num.partitions": Int, Min(1), "50", High, ReadOnly, Works;
     /// Replicas of the offsets topic.
-    "offsets.topic.replication.factor": Short, Min(1), "3", High, ReadOnly, NotYet;
+    "offsets.topic.replication.factor": Short, Min(1), "3", High, ReadOnly, Works;
     /// Size of a segment of the offsets topic.
-    "offsets.topic.segment.bytes": Int, Min(1), "104857600", High, ReadOnly, NotYet;
+    "offsets.topic.segment.bytes": Int, Min(1), "104857600", High, ReadOnly, Works;
     /// How long the share coordinator gathers writes; -1 to fit the load.
     "share.coordinator.append.linger.ms": Int, Min(-1), "-1", Medium, ReadOnly, NotYet;
     /// The largest write buffer the share coordinator keeps.

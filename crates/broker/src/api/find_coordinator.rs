@@ -1,0 +1,110 @@
+//! FindCoordinator (key 10): which broker coordinates a group.
+//!
+//! Versions 0 to 6.
+//!
+//! * A group's coordinator leads the partition of `__consumer_offsets` that the group falls to. The topic is made when it is first asked
+//!   for; until it is there, and while the partition has no leader, COORDINATOR_NOT_AVAILABLE.
+//! * KIP-699: several keys at once (version 4). An unknown kind of key: INVALID_REQUEST.
+//!
+//! Known gaps: transactional ids get COORDINATOR_NOT_AVAILABLE until there is a transaction coordinator; share groups INVALID_REQUEST.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use ottla_wire::ErrorCode;
+use ottla_wire::message::find_coordinator::{
+    Coordinator, FindCoordinatorRequest, FindCoordinatorResponse, KEY_TYPE_GROUP, KEY_TYPE_TRANSACTION,
+};
+
+use super::metadata::reachable_leader;
+use super::{Answer, ApiHandler, Reply, RequestContext};
+use crate::context::{BrokerContext, NodeAddress, deadline_after};
+use crate::coordinator::{OFFSETS_TOPIC, ensure_offsets_topic, partition_of_group};
+
+/// See the module.
+pub struct FindCoordinator;
+
+/// First version that asks for several keys.
+const BATCHED_SINCE: i16 = 4;
+/// How long the making of the topic is waited for. Clients ask again.
+const CREATE_WAIT_MS: i32 = 10_000;
+
+impl ApiHandler for FindCoordinator {
+    type Request<'a> = FindCoordinatorRequest<'a>;
+    const VERSIONS: RangeInclusive<i16> = 0..=6;
+
+    fn handle(broker: &Arc<BrokerContext>, cx: &RequestContext<'_>, request: FindCoordinatorRequest<'_>, reply: Reply<'_>) -> Answer {
+        let keys: Vec<&str> = if cx.version >= BATCHED_SINCE { request.coordinator_keys } else { vec![request.key] };
+        let refused = match request.key_type {
+            KEY_TYPE_GROUP => None,
+            KEY_TYPE_TRANSACTION => Some((ErrorCode::CoordinatorNotAvailable, "there is no transaction coordinator")),
+            _ => Some((ErrorCode::InvalidRequest, "there are no coordinators for this type of key")),
+        };
+        if let Some((code, message)) = refused {
+            let results = keys.into_iter().map(|key| (key.to_owned(), Err((code, message.to_owned()))));
+            return reply.send(&response(cx.version, results.collect()));
+        }
+        if broker.image().topic(OFFSETS_TOPIC).is_some() {
+            let results = keys.into_iter().map(|key| (key.to_owned(), find(broker, key, &cx.listener.name)));
+            return reply.send(&response(cx.version, results.collect()));
+        }
+        let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+        let (broker, version, listener) = (Arc::clone(broker), cx.version, cx.listener.name.clone());
+        reply.later(|later| async move {
+            if let Err(failure) = ensure_offsets_topic(&broker, deadline_after(CREATE_WAIT_MS)).await {
+                tracing::warn!("the topic {OFFSETS_TOPIC} cannot be made: {failure}");
+                let why = failure.to_string();
+                let results = keys.into_iter().map(|key| (key, Err((ErrorCode::CoordinatorNotAvailable, why.clone()))));
+                return later.encode(&response(version, results.collect()));
+            }
+            let results = keys.into_iter().map(|key| {
+                let found = find(&broker, &key, &listener);
+                (key, found)
+            });
+            later.encode(&response(version, results.collect()))
+        })
+    }
+}
+
+type Found = Result<NodeAddress, (ErrorCode, String)>;
+
+fn find(broker: &BrokerContext, group: &str, listener: &str) -> Found {
+    let image = broker.image();
+    let partition = partition_of_group(&image, group);
+    let leader = partition.and_then(|partition| image.partition(OFFSETS_TOPIC, partition)).map(|partition| {
+        let (leader, _) = reachable_leader(&image, partition, listener);
+        leader.0
+    });
+    let address = leader.and_then(|leader| broker.endpoints(&[leader], listener).pop());
+    address.ok_or_else(|| (ErrorCode::CoordinatorNotAvailable, format!("the partition of {OFFSETS_TOPIC} has no leader that can be reached")))
+}
+
+fn response(version: i16, results: Vec<(String, Found)>) -> FindCoordinatorResponse<'static> {
+    let coordinators = results.into_iter().map(|(key, found)| match found {
+        Ok(at) => Coordinator {
+            key: Cow::Owned(key),
+            node_id: at.node.0,
+            host: Cow::Owned(at.host),
+            port: at.port,
+            error_code: ErrorCode::None.as_i16(),
+            error_message: Some(Cow::Borrowed("")),
+        },
+        Err((code, message)) => Coordinator {
+            key: Cow::Owned(key),
+            node_id: -1,
+            host: Cow::Borrowed(""),
+            port: -1,
+            error_code: code.as_i16(),
+            error_message: Some(Cow::Owned(message)),
+        },
+    });
+    let mut coordinators: Vec<Coordinator<'static>> = coordinators.collect();
+    if version >= BATCHED_SINCE {
+        return FindCoordinatorResponse { coordinators, ..Default::default() };
+    }
+    let Some(Coordinator { node_id, host, port, error_code, error_message, .. }) = coordinators.pop() else {
+        return FindCoordinatorResponse::default();
+    };
+    FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
+}

@@ -1,0 +1,89 @@
+//! The topic in which groups and their offsets are kept: which of its partitions a group falls to, and how it is made.
+
+use std::sync::Arc;
+
+use ottla_cluster::controller::{Command, ControllerError, CreateTopics, NewTopic, Reply, TopicPlacement};
+use ottla_cluster::metadata::MetadataImage;
+use ottla_model::PartitionId;
+use ottla_model::config::{ServerConfig, TopicConfig, Value};
+use tokio::time::Instant;
+
+use crate::context::{BrokerContext, CommandFailure};
+
+/// Its name.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// The partition that a group falls to, as in Kafka by the hash that Java has for strings. `None`: the topic is not there yet.
+pub fn partition_of_group(image: &MetadataImage, group: &str) -> Option<PartitionId> {
+    let partitions = i32::try_from(image.topic(OFFSETS_TOPIC)?.partitions.len()).ok()?;
+    Some(PartitionId(java_hash(group).checked_abs().unwrap_or(0).checked_rem(partitions)?))
+}
+
+/// `String.hashCode`.
+fn java_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+}
+
+/// What one batch of it may hold.
+pub(super) fn batch_bytes_max(server: &ServerConfig, image: &MetadataImage) -> usize {
+    let resolved = TopicConfig::resolve(server, &image.topic_config(OFFSETS_TOPIC));
+    let resolved = resolved.or_else(|_unfit| TopicConfig::resolve(server, &Default::default()));
+    resolved.map_or(0, |config| usize::try_from(config.max_message_bytes).unwrap_or(0))
+}
+
+fn number(server: &ServerConfig, name: &'static str) -> i64 {
+    match server.values().value(name) {
+        Ok(Some(Value::Int(number))) => number,
+        // Each has a default, and what is set was checked at start.
+        _ => 1,
+    }
+}
+
+/// Has the topic made if it is not there.
+pub async fn ensure_offsets_topic(broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
+    if broker.image().topic(OFFSETS_TOPIC).is_some() {
+        return Ok(());
+    }
+    let config = broker.effective_config();
+    let factor = "offsets.topic.replication.factor";
+    let mut replication_factor = i16::try_from(number(&config, factor)).unwrap_or(i16::MAX);
+    if !config.values().is_set(factor) {
+        // Kafka's default of 3 has a cluster of one or two, to whom nobody gave a number, without groups.
+        let brokers = broker.image().brokers().filter(|broker| !broker.fenced).count();
+        replication_factor = replication_factor.min(i16::try_from(brokers.max(1)).unwrap_or(i16::MAX));
+    }
+    let configs = [
+        ("cleanup.policy", "compact".to_owned()),
+        ("compression.type", "producer".to_owned()),
+        ("segment.bytes", number(&config, "offsets.topic.segment.bytes").to_string()),
+    ];
+    let topic = NewTopic {
+        name: OFFSETS_TOPIC.to_owned(),
+        placement: TopicPlacement::Counts {
+            partitions: i32::try_from(number(&config, "offsets.topic.num.partitions")).unwrap_or(i32::MAX),
+            replication_factor,
+        },
+        configs: configs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    };
+    let command = Command::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false });
+    match broker.command(command, deadline).await? {
+        Reply::TopicsCreated(results) => match results.into_iter().next() {
+            // Another was faster.
+            None | Some(Ok(_) | Err(ControllerError::TopicExists { .. })) => Ok(()),
+            Some(Err(error)) => Err(error.into()),
+        },
+        other => Err(CommandFailure::Lost(format!("unexpected reply {other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_javas() {
+        for (text, hash) in [("", 0), ("group", 98_629_247), ("Ω\u{1F600}", 2_673_356), ("polygenelubricants", i32::MIN)] {
+            assert_eq!(java_hash(text), hash, "{text}");
+        }
+    }
+}
