@@ -24,13 +24,10 @@
 //! deadlines. Rebuilt groups know what is in the log: members and assignments, not who was about to join. Clients that find their
 //! request unanswered ask again.
 
-// Some of what these have is for classic groups that become consumer groups, which is not done yet.
-#[allow(dead_code)]
 mod classic;
 mod commit;
 mod config;
 mod consumer;
-#[allow(dead_code)]
 mod embedded;
 mod error;
 mod event;
@@ -45,7 +42,6 @@ mod step;
 mod story;
 #[cfg(test)]
 mod testing;
-#[allow(dead_code)]
 mod timers;
 mod topics;
 

@@ -65,13 +65,7 @@ impl GroupCoordinator {
             let error = GroupError::UnknownMember { member: request.member.clone() };
             return self.reply_without_group(token, refused(request.member, error));
         }
-        self.run(now, &id, |group, step| {
-            group.make_classic_if_deserted(step);
-            match &mut group.kind {
-                Kind::Classic(classic) => classic.join(step, token, request),
-                Kind::Consumer(_) => step.reply_join(token, request.member, Err(GroupError::InconsistentProtocol)),
-            }
-        });
+        self.run(now, &id, |group, step| group.classic_join(step, token, request));
     }
 
     fn consumer_heartbeat(&mut self, now: Now, token: Token, request: &ConsumerGroupHeartbeat) {
@@ -95,7 +89,10 @@ impl GroupCoordinator {
         }
         self.run(now, &id, |group, step| match &mut group.kind {
             Kind::Classic(classic) => classic.sync(step, token, request),
-            Kind::Consumer(_) => step.reply_sync(token, Err(GroupError::UnknownMember { member: request.member })),
+            Kind::Consumer(consumer) => {
+                let result = consumer.sync_classic(step, &request);
+                step.reply_sync(token, result);
+            }
         });
     }
 
@@ -106,7 +103,7 @@ impl GroupCoordinator {
         self.run(now, &request.group, |group, step| {
             let result = match &mut group.kind {
                 Kind::Classic(classic) => classic.heartbeat(step, request),
-                Kind::Consumer(_) => Err(GroupError::UnknownMember { member: request.member.clone() }),
+                Kind::Consumer(consumer) => consumer.heartbeat_classic(step, request),
             };
             step.reply(token, Response::Heartbeat(result));
         });
@@ -118,10 +115,7 @@ impl GroupCoordinator {
             return self.reply_without_group(token, Response::LeaveGroup(Err(error)));
         }
         self.run(now, &request.group, |group, step| {
-            let left = match &mut group.kind {
-                Kind::Classic(classic) => Ok(classic.leave(step, request.members)),
-                Kind::Consumer(_) => Err(GroupError::UnknownMember { member: first }),
-            };
+            let left = group.classic_leave(step, request.members);
             step.reply(token, Response::LeaveGroup(left));
         });
     }

@@ -7,6 +7,7 @@ mod classic_static;
 mod consumer;
 mod consumer_expressions;
 mod consumer_harness;
+mod consumer_migration;
 mod consumer_offsets;
 mod consumer_static;
 mod harness;

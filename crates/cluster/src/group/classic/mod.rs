@@ -22,6 +22,7 @@ use super::message::{ClassicDescription, ClassicMemberDescription, Client, Group
 use super::record::{Blob, ClassicMemberMetadata, GroupMetadata, GroupRecord};
 use super::step::Step;
 use super::story::LastRebalance;
+use super::timers::Timer;
 
 /// The protocol type of consumers, whose metadata the coordinator can read.
 pub(super) const CONSUMER: &str = "consumer";
@@ -173,6 +174,34 @@ impl Classic {
         }
         classic.subscribed = classic.read_subscriptions();
         classic
+    }
+
+    /// The group that a consumer group becomes: stable, as its members have what they have.
+    pub fn from_members(generation: Generation, since: TimestampMs, members: Vec<(MemberId, Member)>) -> Classic {
+        let mut classic = Classic::simple();
+        classic.recorded = true;
+        classic.protocol_type = Some(CONSUMER.into());
+        classic.generation = generation;
+        classic.state_timestamp = since;
+        members.into_iter().for_each(|(id, member)| classic.insert(id, member));
+        classic.state = State::Stable { unsynced: BTreeSet::new() };
+        classic.protocol = classic.elect_protocol();
+        classic.subscribed = classic.read_subscriptions();
+        classic
+    }
+
+    /// The group is a consumer group from now on: whoever waits is to join that.
+    pub fn dissolve(&mut self, step: &mut Step<'_>) {
+        self.fail_all(step, &GroupError::RebalanceInProgress);
+        self.forget_pending(step);
+        step.timers.cancel(&Timer::Join(step.group.clone()));
+        step.timers.cancel(&Timer::Sync(step.group.clone()));
+    }
+
+    /// What a member subscribes to: its metadata for the chosen protocol, or for the one that it likes best.
+    pub fn subscription_of(&self, member: &Member) -> Option<Blob> {
+        let chosen = member.protocols.iter().find(|(name, _)| Some(name) == self.protocol.as_ref());
+        chosen.or(member.protocols.first()).map(|(_, metadata)| Arc::clone(metadata))
     }
 
     /// What the log is to know of it.

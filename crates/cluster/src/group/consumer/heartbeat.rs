@@ -133,7 +133,8 @@ impl Consumer {
             Ok(existing)
         } else if !joins {
             Err(GroupError::FencedInstance { instance: instance.clone(), shown: id.clone(), owner })
-        } else if existing.current.epoch != MemberEpoch::LEAVE_STATIC {
+        } else if existing.current.epoch != MemberEpoch::LEAVE_STATIC && !existing.is_classic() {
+            // A static member of the classic protocol says nothing when it goes.
             Err(GroupError::UnreleasedInstance { instance: instance.clone(), owner })
         } else {
             Ok(self.replace(step, &owner, existing, id))

@@ -11,6 +11,7 @@
 //! by records: each knows the one that takes it back.
 
 mod assign;
+mod classic;
 mod describe;
 mod expression;
 mod fence;
