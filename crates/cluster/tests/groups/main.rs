@@ -9,6 +9,7 @@ mod consumer_expressions;
 mod consumer_harness;
 mod consumer_migration;
 mod consumer_offsets;
+mod consumer_simulation;
 mod consumer_static;
 mod harness;
 mod offsets;
