@@ -118,6 +118,7 @@ impl BrokerContext {
         partitions.start_opening(&config)?;
         partitions.start_maintenance(&published)?;
         partitions.start_scrub()?;
+        partitions.start_cleaner(&published)?;
         let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone());
         let groups = GroupCoordinators::start(&partitions, &published, &clock, &threads);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);

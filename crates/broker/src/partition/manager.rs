@@ -15,6 +15,7 @@ use ottla_model::{BrokerEpoch, Clock, DirectoryId, NodeId, PartitionId, TopicId,
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::cleaner::Cleaner;
 use super::folders::{DELETE_SUFFIX, FolderNames, topic_id_of};
 use super::load::close_dirs;
 use super::log_dir::DirHealth;
@@ -121,6 +122,7 @@ pub struct PartitionManager {
     /// Ends when all else has.
     pub(super) watcher: Watcher,
     pub(super) scrubber: Scrubber,
+    pub(super) cleaner: Cleaner,
     folder_names: Arc<FolderNames>,
     syncers: Mutex<Vec<Syncer>>,
 }
@@ -149,6 +151,7 @@ impl PartitionManager {
             maintenance: Maintenance::default(),
             watcher,
             scrubber: Scrubber::default(),
+            cleaner: Cleaner::default(),
             folder_names: Arc::new(folder_names),
             syncers: Mutex::new(syncers),
             clock,
@@ -600,6 +603,7 @@ impl PartitionManager {
     pub fn close(&self, broker_epoch: BrokerEpoch) {
         self.opening.stop();
         self.scrubber.stop();
+        self.cleaner.stop();
         self.maintenance.stop();
         for mut syncer in std::mem::take(&mut *self.syncers.lock()) {
             syncer.stop();

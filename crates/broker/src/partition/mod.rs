@@ -6,6 +6,7 @@
 mod apart;
 mod backlog;
 mod checkpoints;
+mod cleaner;
 mod errors;
 mod folders;
 mod load;

@@ -156,6 +156,11 @@ impl Compaction {
         self.work.as_ref().map_or(self.basis.need.first_dirty, |work| work.upto)
     }
 
+    /// Where the log began that it was made from.
+    pub(crate) fn start(&self) -> Offset {
+        self.basis.bases.first().copied().unwrap_or(Offset::ZERO)
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.basis.generation
     }

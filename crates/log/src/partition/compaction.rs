@@ -165,6 +165,11 @@ impl PartitionLog {
         self.deleted.push(DeletedSegment { due, paths: replaced.paths });
     }
 
+    /// Whether what a pass reads may not be there any more: the log was cut, or deleted from.
+    pub fn has_changed_since(&self, pass: &Compaction) -> bool {
+        self.sync.generation() != pass.generation() || self.segments[0].base > pass.start()
+    }
+
     /// The pass is through. `false`: the log was cut meanwhile, and how far it is compacted stays what it was.
     pub fn finish_compaction(&mut self, pass: &Compaction) -> bool {
         let is_same = self.sync.generation() == pass.generation();

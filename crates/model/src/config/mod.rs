@@ -25,7 +25,7 @@ pub use document::configuration_markdown;
 pub use error::{ConfigError, ConfigWarning};
 pub use listener::{Listener, ListenerError, ListenerName, SecurityProtocol};
 pub use properties::parse_properties;
-pub use server::{ProcessRoles, QuorumVoter, ServerConfig};
+pub use server::{CleanerConfig, ProcessRoles, QuorumVoter, ServerConfig};
 pub use synonyms::{Synonym, broker_default_of, broker_synonyms};
 pub use table::{lookup, nearest, table};
 pub use topic::{BatchValidation, CleanupPolicy, CompressionType, TimestampType, TopicConfig};

@@ -30,6 +30,23 @@ pub struct QuorumVoter {
     pub port: u16,
 }
 
+/// The configs of compaction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable`.
+    pub enable: bool,
+    /// `log.cleaner.threads`: logs that are compacted at a time.
+    pub threads: i32,
+    /// `log.cleaner.backoff.ms`: rest when there is nothing to compact.
+    pub backoff_ms: i64,
+    /// `log.cleaner.dedupe.buffer.size`: memory for keys, of all threads together.
+    pub dedupe_buffer_bytes: i64,
+    /// `log.cleaner.io.buffer.load.factor`: how full that may get.
+    pub dedupe_buffer_load_factor: f64,
+    /// `log.cleaner.io.max.bytes.per.second`: read and written by all threads together.
+    pub io_bytes_per_second_max: f64,
+}
+
 /// The configuration of one node. Made by [`ServerConfig::parse`]; a dynamic change makes another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
@@ -97,6 +114,8 @@ pub struct ServerConfig {
     pub num_recovery_threads_per_data_dir: i32,
     /// `log.retention.check.interval.ms`.
     pub log_retention_check_interval_ms: i64,
+    /// How logs are compacted.
+    pub cleaner: CleanerConfig,
     /// `log.flush.offset.checkpoint.interval.ms`.
     pub log_flush_offset_checkpoint_interval_ms: i32,
     /// `log.flush.start.offset.checkpoint.interval.ms`.
@@ -220,6 +239,14 @@ impl ServerConfig {
             request_timeout_ms: values.number("request.timeout.ms")?,
             num_recovery_threads_per_data_dir: values.number("num.recovery.threads.per.data.dir")?,
             log_retention_check_interval_ms: values.number("log.retention.check.interval.ms")?,
+            cleaner: CleanerConfig {
+                enable: values.boolean("log.cleaner.enable")?,
+                threads: values.number("log.cleaner.threads")?,
+                backoff_ms: values.number("log.cleaner.backoff.ms")?,
+                dedupe_buffer_bytes: values.number("log.cleaner.dedupe.buffer.size")?,
+                dedupe_buffer_load_factor: values.double("log.cleaner.io.buffer.load.factor")?,
+                io_bytes_per_second_max: values.double("log.cleaner.io.max.bytes.per.second")?,
+            },
             log_flush_offset_checkpoint_interval_ms: values.number("log.flush.offset.checkpoint.interval.ms")?,
             log_flush_start_offset_checkpoint_interval_ms: values.number("log.flush.start.offset.checkpoint.interval.ms")?,
             replica_high_watermark_checkpoint_interval_ms: values.number("replica.high.watermark.checkpoint.interval.ms")?,

@@ -123,6 +123,13 @@ impl BrokerValues {
         }
     }
 
+    pub(super) fn double(&self, name: &'static str) -> Result<f64, ConfigError> {
+        match self.value(name)? {
+            Some(Value::Double(v)) => Ok(v),
+            _ => Err(not_of_type(name, "number")),
+        }
+    }
+
     pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
         match self.value(name)? {
             Some(Value::Text(v)) => Ok(Some(v)),

@@ -23,29 +23,29 @@ configs! { LOG: Broker =
     /// own.
     "log.batch.validation": Text, OneOf(&["header", "full"]), "header", Medium, ClusterWide, Works;
     /// How long the cleaner rests when there is nothing to clean.
-    "log.cleaner.backoff.ms": Long, Min(0), "15000", Medium, ClusterWide, NotYet;
-    /// Memory for the keys of compaction.
-    "log.cleaner.dedupe.buffer.size": Long, Any, "134217728", Medium, ClusterWide, NotYet;
+    "log.cleaner.backoff.ms": Long, Min(0), "15000", Medium, ClusterWide, Works;
+    /// Memory for the keys of compaction: of all threads together, 24 bytes a key. Taken only while a log is compacted, and no more than
+    /// its new records need.
+    "log.cleaner.dedupe.buffer.size": Long, Any, "134217728", Medium, ClusterWide, Works;
     /// How long tombstones stay in a compacted topic.
-    "log.cleaner.delete.retention.ms": Long, Min(0), "86400000", Medium, ClusterWide, NotYet;
+    "log.cleaner.delete.retention.ms": Long, Min(0), "86400000", Medium, ClusterWide, Works;
     /// Whether topics are compacted.
-    "log.cleaner.enable": Bool, Any, "true", Medium, ReadOnly, NotYet;
+    "log.cleaner.enable": Bool, Any, "true", Medium, ReadOnly, Works;
     /// How full the memory for the keys may get.
-    "log.cleaner.io.buffer.load.factor": Double, Any, "0.9", Medium, ClusterWide, NotYet;
-    /// Memory for the reads and writes of compaction.
-    "log.cleaner.io.buffer.size": Int, Min(0), "524288", Medium, ClusterWide, NotYet;
+    "log.cleaner.io.buffer.load.factor": Double, Any, "0.9", Medium, ClusterWide, Works;
+    /// Memory for the reads and writes of compaction. Ottla takes 512 KiB, or two batches, if those are larger.
+    "log.cleaner.io.buffer.size": Int, Min(0), "524288", Medium, ClusterWide, NoEffect;
     /// Bytes that compaction reads and writes per second.
-    "log.cleaner.io.max.bytes.per.second": Double, Any, "1.7976931348623157E308", Medium, ClusterWide, NotYet;
+    "log.cleaner.io.max.bytes.per.second": Double, Any, "1.7976931348623157E308", Medium, ClusterWide, Works;
     /// A record is compacted after this time at the latest.
-    "log.cleaner.max.compaction.lag.ms": Long, Min(1), "9223372036854775807", Medium, ClusterWide, NotYet;
+    "log.cleaner.max.compaction.lag.ms": Long, Min(1), "9223372036854775807", Medium, ClusterWide, Works;
     /// The part of a log that must be new before it is compacted.
-    "log.cleaner.min.cleanable.ratio": Double, RangeDouble(0.0, 1.0), "0.5", Medium, ClusterWide, NotYet;
+    "log.cleaner.min.cleanable.ratio": Double, RangeDouble(0.0, 1.0), "0.5", Medium, ClusterWide, Works;
     /// A record is not compacted before this time.
-    "log.cleaner.min.compaction.lag.ms": Long, Min(0), "0", Medium, ClusterWide, NotYet;
-    /// Threads that compact.
-    "log.cleaner.threads": Int, Min(0), "1", Medium, ClusterWide, NotYet;
+    "log.cleaner.min.compaction.lag.ms": Long, Min(0), "0", Medium, ClusterWide, Works;
+    /// Logs that are compacted at a time: one in each log dir at most.
+    "log.cleaner.threads": Int, Min(0), "1", Medium, ClusterWide, Works;
     /// What happens to old segments: `delete` by age and size, `compact` to the newest record of each key, both, or (empty) nothing.
-    /// Compaction is not done yet.
     "log.cleanup.policy": List, EachOf(&["compact", "delete"]), "delete", Medium, ClusterWide, Works;
     /// The folder of the data, when `log.dirs` is not set.
     "log.dir": List, Any, "/tmp/kafka-logs", High, ReadOnly, Works;

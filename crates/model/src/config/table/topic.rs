@@ -7,7 +7,6 @@ configs! { TOPIC: Topic =
     /// own.
     "batch.validation": Text, OneOf(&["header", "full"]), "header", Medium, ClusterWide, Works;
     /// What happens to old segments: `delete` by age and size, `compact` to the newest record of each key, both, or (empty) nothing.
-    /// Compaction is not done yet.
     "cleanup.policy": List, EachOf(&["compact", "delete"]), "delete", Medium, ClusterWide, Works;
     /// The level when batches are stored with gzip; -1 for gzip's own default.
     "compression.gzip.level": Int, RangeOr(1, 9, -1), "-1", Medium, ClusterWide, Works;
@@ -17,8 +16,8 @@ configs! { TOPIC: Topic =
     "compression.type": Text, OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "producer", Medium, ClusterWide, Works;
     /// The level when batches are stored with zstd.
     "compression.zstd.level": Int, Range(-131072, 22), "3", Medium, ClusterWide, Works;
-    /// How long tombstones stay after compaction.
-    "delete.retention.ms": Long, Min(0), "86400000", Medium, ClusterWide, NotYet;
+    /// How long tombstones and transaction markers stay after compaction has first met them.
+    "delete.retention.ms": Long, Min(0), "86400000", Medium, ClusterWide, Works;
     /// How long the files of a deleted segment stay, for those who read them still.
     "file.delete.delay.ms": Long, Min(0), "60000", Medium, ClusterWide, Works;
     /// Records after which a log is synced. What acks=all waits for is synced at once whatever this says.
@@ -38,7 +37,7 @@ configs! { TOPIC: Topic =
     /// Age of what is kept on local disk beside tiered storage; -2: as `retention.ms`.
     "local.retention.ms": Long, Min(-2), "-2", Medium, ClusterWide, NotYet;
     /// A record is compacted after this time at the latest.
-    "max.compaction.lag.ms": Long, Min(1), "9223372036854775807", Medium, ClusterWide, NotYet;
+    "max.compaction.lag.ms": Long, Min(1), "9223372036854775807", Medium, ClusterWide, Works;
     /// The largest batch, after compression.
     "max.message.bytes": Int, Min(0), "1048588", Medium, ClusterWide, Works;
     /// How far ahead of the broker's clock a record's timestamp may be.
@@ -48,9 +47,9 @@ configs! { TOPIC: Topic =
     /// Whether records keep the producer's timestamp or get that of their append.
     "message.timestamp.type": Text, OneOf(&["CreateTime", "LogAppendTime"]), "CreateTime", Medium, ClusterWide, Works;
     /// The part of a log that must be new before it is compacted.
-    "min.cleanable.dirty.ratio": Double, RangeDouble(0.0, 1.0), "0.5", Medium, ClusterWide, NotYet;
+    "min.cleanable.dirty.ratio": Double, RangeDouble(0.0, 1.0), "0.5", Medium, ClusterWide, Works;
     /// A record is not compacted before this time.
-    "min.compaction.lag.ms": Long, Min(0), "0", Medium, ClusterWide, NotYet;
+    "min.compaction.lag.ms": Long, Min(0), "0", Medium, ClusterWide, Works;
     /// In-sync replicas that must hold a record before acks=all is answered.
     "min.insync.replicas": Int, Min(1), "1", Medium, ClusterWide, Works;
     /// Whether a segment's file gets its full size when it is made.
