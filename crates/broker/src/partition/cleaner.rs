@@ -6,8 +6,7 @@
 //!
 //! Owns `cleaner-offset-checkpoint`: up to where each log was compacted. It may say less than is true, which costs work.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -162,7 +161,7 @@ impl PartitionManager {
 
 fn run(shared: &Arc<Shared>, dir: &Weak<LogDir>, published: &Published, clock: &Arc<dyn Clock>) {
     lower_priority();
-    let mut known = None;
+    let mut cleaner = DirCleaner::default();
     loop {
         let config = published.config();
         let backoff = Duration::from_millis(u64::try_from(config.cleaner.backoff_ms).unwrap_or(0)).max(BACKOFF_MIN);
@@ -171,29 +170,29 @@ fn run(shared: &Arc<Shared>, dir: &Weak<LogDir>, published: &Published, clock: &
             return;
         }
         let Some(dir) = dir.upgrade().filter(|dir| !dir.is_offline()) else { return };
-        let known = known.get_or_insert_with(|| DirCleaner::new(&dir));
         // As long as there is something to do, without a rest.
-        while known.round(shared, &dir, &published.config(), &**clock) && !dir.is_offline() {}
+        while cleaner.round(shared, &dir, &published.config(), &**clock) && !dir.is_offline() {}
     }
 }
 
 /// What a directory's thread knows of its logs.
+#[derive(Default)]
 struct DirCleaner {
-    /// What the file says.
-    written: OffsetCheckpoint,
-    /// Logs that were looked at before: these know themselves up to where they are compacted. Bounded by the logs of the directory.
-    seen: HashMap<TopicPartition, Weak<Partition>>,
-    /// Logs that cannot be compacted, until the broker is restarted.
+    /// What the file says; `None`: not known.
+    written: Option<OffsetCheckpoint>,
+    /// Logs that cannot be compacted, until the broker is restarted. Bounded by the logs there were.
     uncleanable: HashSet<(TopicId, TopicPartition)>,
 }
 
-impl DirCleaner {
-    fn new(dir: &LogDir) -> DirCleaner {
-        let read = read_offsets(&**dir.disk(), &dir.path().join(CLEANER_OFFSETS_FILE));
-        let written = read.inspect_err(|error| tracing::warn!("a checkpoint is not used: {error}")).unwrap_or_default();
-        DirCleaner { written, seen: HashMap::new(), uncleanable: HashSet::new() }
+impl LogDir {
+    /// Up to where the logs were compacted when this was last written down. A file that cannot be read counts as empty, which costs work.
+    pub(super) fn read_cleaner_offsets(&self) -> OffsetCheckpoint {
+        let read = read_offsets(&**self.disk(), &self.path().join(CLEANER_OFFSETS_FILE));
+        read.inspect_err(|error| tracing::warn!("a checkpoint is not used: {error}")).unwrap_or_default()
     }
+}
 
+impl DirCleaner {
     /// Compacts the log that needs it most; `false`: none does, or it is time to stop or to rest.
     fn round(&mut self, shared: &Arc<Shared>, dir: &Arc<LogDir>, config: &ServerConfig, clock: &dyn Clock) -> bool {
         let Some((partition, need)) = self.dirtiest(dir, clock) else { return false };
@@ -240,7 +239,7 @@ impl DirCleaner {
     }
 
     /// The log whose dirty part is the largest in proportion, of those for which a pass is due.
-    fn dirtiest(&mut self, dir: &LogDir, clock: &dyn Clock) -> Option<(Arc<Partition>, CompactionNeed)> {
+    fn dirtiest(&self, dir: &LogDir, clock: &dyn Clock) -> Option<(Arc<Partition>, CompactionNeed)> {
         let now = clock.now();
         let mut dirtiest: Option<(Arc<Partition>, CompactionNeed)> = None;
         for partition in dir.partitions() {
@@ -248,7 +247,6 @@ impl DirCleaner {
             if !partition.with_log(|log| log.config().cleanup_compact) || self.uncleanable.contains(&(partition.topic_id(), name.clone())) {
                 continue;
             }
-            self.look_at(&partition);
             let high_watermark = partition.high_watermark();
             let (need, ratio_ppm) =
                 partition.with_log(|log| (log.compaction_need(high_watermark, now), log.config().min_cleanable_dirty_ratio_ppm));
@@ -265,45 +263,24 @@ impl DirCleaner {
         dirtiest
     }
 
-    /// Tells a log that is new here what the file says of it.
-    fn look_at(&mut self, partition: &Arc<Partition>) {
-        let name = partition.topic_partition();
-        let before = self.seen.insert(name.clone(), Arc::downgrade(partition));
-        // One that has taken the place of another of its name is not what the file is about.
-        if before.is_none()
-            && let Some(upto) = self.written.get(name)
-        {
-            let told = partition.change_log(|log| {
-                log.set_compacted_upto(*upto);
-                Ok(())
-            });
-            debug_assert!(told.is_ok(), "nothing is read or written for this");
-        }
-    }
-
     /// Has the file say what is true now.
     fn keep_offsets(&mut self, dir: &LogDir) -> Result<(), LogError> {
-        self.seen.retain(|_, partition| partition.strong_count() > 0);
-        let unopened: HashSet<TopicPartition> = dir.unopened().into_iter().map(|(name, _)| name).collect();
-        let mut offsets: OffsetCheckpoint =
-            self.written.iter().filter(|(name, _)| unopened.contains(name)).map(|(name, offset)| (name.clone(), *offset)).collect();
+        // First those that are not open: one that is opened meanwhile is in both lists, not in none.
+        let unopened = dir.unopened().into_iter().filter_map(|(name, hints)| Some((name, hints.compacted_upto?)));
+        let mut offsets: OffsetCheckpoint = unopened.collect();
         for partition in dir.partitions().iter().filter(|partition| !partition.is_deleted()) {
-            let upto = partition.with_log(|log| log.compacted_upto());
-            if upto > Offset::ZERO && self.seen.contains_key(partition.topic_partition()) {
+            let (upto, start) = partition.with_log(|log| (log.compacted_upto(), log.log_start_offset()));
+            if upto > start {
                 offsets.insert(partition.topic_partition().clone(), upto);
             }
         }
-        if offsets != self.written {
-            write(dir, &offsets)?;
-            self.written = offsets;
+        if self.written.as_ref() != Some(&offsets) {
+            self.written = None;
+            write_offsets(&**dir.disk(), &dir.path().join(CLEANER_OFFSETS_FILE), &offsets)?;
+            self.written = Some(offsets);
         }
         Ok(())
     }
-}
-
-fn write(dir: &LogDir, offsets: &OffsetCheckpoint) -> Result<(), LogError> {
-    let path: &Path = &dir.path().join(CLEANER_OFFSETS_FILE);
-    write_offsets(&**dir.disk(), path, offsets)
 }
 
 /// What one pass may take of the memory for keys.

@@ -106,7 +106,7 @@ async fn a_compacted_topic_keeps_the_newest_record_of_each_key() {
         let dir = Arc::clone(partition.log_dir());
         let file = broker.disk.read_all(&dir.path().join(CLEANER_OFFSETS_FILE)).unwrap();
         assert_eq!(String::from_utf8(file).unwrap(), "0\n1\nusers 0 38\n");
-        let mut cleaner = DirCleaner::new(&dir);
+        let cleaner = DirCleaner::default();
         assert!(cleaner.dirtiest(&dir, &*broker.clock).is_none());
         assert_eq!(partition.with_log(|log| log.compacted_upto()), Offset(38));
     }
@@ -135,8 +135,7 @@ async fn by_hand(configs: &[(&str, &str)]) -> (TestBroker, Arc<LogDir>, DirClean
     let (some, other) = (broker.partition("some", 0), broker.partition("other", 0));
     assert!(Arc::ptr_eq(some.log_dir(), other.log_dir()));
     let dir = Arc::clone(some.log_dir());
-    let cleaner = DirCleaner::new(&dir);
-    (broker, dir, cleaner)
+    (broker, dir, DirCleaner::default())
 }
 
 fn round(broker: &TestBroker, dir: &Arc<LogDir>, cleaner: &mut DirCleaner) -> bool {
@@ -213,20 +212,6 @@ async fn a_topic_deleted_while_it_is_compacted_is_let_go() {
     let passed = compact(&partition, need, MapLimits::default(), &*broker.clock, &mut |_| true);
     assert!(matches!(passed, Err(CompactionError::Changed)), "{passed:?}");
     assert!(!dir.is_offline());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_file_says_is_not_of_a_topic_made_anew_under_the_name() {
-    let (broker, dir, _) = by_hand(&COMPACTED).await;
-    fill(&broker, "some", 3).await;
-    let partition = broker.partition("some", 0);
-    let written = OffsetCheckpoint::from([(partition.topic_partition().clone(), Offset(2))]);
-    let before = HashMap::from([(partition.topic_partition().clone(), Weak::new())]);
-    for (seen, upto) in [(before, 0), (HashMap::new(), 2)] {
-        let mut cleaner = DirCleaner { written: written.clone(), seen, uncleanable: HashSet::new() };
-        assert_eq!(cleaner.dirtiest(&dir, &*broker.clock).is_some(), upto == 0);
-        assert_eq!(partition.with_log(|log| log.compacted_upto()), Offset(upto));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,6 +111,7 @@ impl PartitionManager {
         let recovery_points = dir.read_checkpoint(Checkpoint::RecoveryPoints);
         let high_watermarks = dir.read_checkpoint(Checkpoint::HighWatermarks);
         let log_starts = log_starts(dir);
+        let compacted = dir.read_cleaner_offsets();
         let mut jobs: Vec<OpenJob> = Vec::new();
         let entries = disk.list_dir(dir.path()).map_err(|source| LogError::Io(failure("list", dir.path(), source)))?;
         for entry in entries.into_iter().filter(|e| e.is_dir) {
@@ -134,6 +135,7 @@ impl PartitionManager {
                 clean,
                 log_start: log_starts.get(&name).copied(),
                 high_watermark: high_watermarks.get(&name).copied(),
+                compacted_upto: compacted.get(&name).copied(),
             };
             jobs.push(OpenJob { dir: Arc::clone(dir), path, name, hints });
         }

@@ -46,11 +46,6 @@ impl PartitionLog {
         self.compacted_upto
     }
 
-    /// From the log directory's checkpoint; what is not in this log is passed over, as by Kafka: the log was made anew since.
-    pub fn set_compacted_upto(&mut self, upto: Offset) {
-        self.compacted_upto = if upto > self.log_end_offset() { self.log_start } else { upto };
-    }
-
     /// What there is to compact. `None`: nothing, as the topic is not compacted or the log is out of service.
     pub fn compaction_need(&self, high_watermark: Offset, now: TimestampMs) -> Result<Option<CompactionNeed>, ReadError> {
         if !self.config.cleanup_compact || self.failed.is_some() {

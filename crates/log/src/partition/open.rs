@@ -37,6 +37,8 @@ pub struct OpenHints {
     pub log_start: Option<Offset>,
     /// The high watermark as of the last checkpoint.
     pub high_watermark: Option<Offset>,
+    /// Up to where it was compacted: below, segments may end before the next begins.
+    pub compacted_upto: Option<Offset>,
 }
 
 /// What opening a log took.
@@ -151,7 +153,7 @@ impl PartitionLog {
             log.rebuild_missing_indexes(log.segments.len() - 1, &found, &mut recovery)?;
         } else {
             let recovery_point = if epochs_known { hints.recovery_point.unwrap_or(Offset::ZERO) } else { Offset::ZERO };
-            checked = log.recover(recovery_point, &found, &mut recovery)?;
+            checked = log.recover(recovery_point, hints.compacted_upto.unwrap_or(Offset::ZERO), &found, &mut recovery)?;
             recovery.ended_below_recovery_point = hints.recovery_point.is_some_and(|p| p > log.log_end_offset());
         }
         log.log_start = hints.log_start.unwrap_or(Offset::ZERO).max(log.segments[0].base);
@@ -160,6 +162,8 @@ impl PartitionLog {
             log.reset_to(log.log_start, now)?;
         }
         let end = log.log_end_offset();
+        // One from beyond the end is of another log under this name.
+        log.compacted_upto = hints.compacted_upto.filter(|upto| *upto <= end).unwrap_or(Offset::ZERO).max(log.log_start);
         let changed = log.epochs.truncate_from_end(end) | log.epochs.truncate_from_start(log.log_start);
         if changed {
             log.sync.epochs_changed();

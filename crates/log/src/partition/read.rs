@@ -14,7 +14,7 @@ use crate::index::OffsetEntry;
 use crate::scan::{HeaderScan, Placed, Step};
 use crate::segment::{FileKind, Segment};
 
-/// What a read found: whole batches, in order, without a gap.
+/// What a read found: whole batches, in order, without a gap but for those that compaction has left.
 #[derive(Clone, Debug)]
 pub struct ReadOut {
     /// The pieces, one for each segment.

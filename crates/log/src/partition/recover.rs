@@ -71,6 +71,7 @@ impl PartitionLog {
     pub(super) fn recover(
         &mut self,
         recovery_point: Offset,
+        compacted_upto: Offset,
         found: &Found,
         recovery: &mut Recovery,
     ) -> Result<Vec<(Offset, u32)>, LogError> {
@@ -103,8 +104,8 @@ impl PartitionLog {
             match self.segments.get(at + 1) {
                 None => break,
                 // The end of this segment never reached the disk, though all it has is sound.
-                // Where all of it was synced, its last batches were compacted away.
-                Some(next) if next.base != end && !(next.base > end && next.base <= recovery_point) => {
+                // Where all of it was synced, its last batches were compacted away: not by this broker, which leaves a header of them.
+                Some(next) if next.base != end && !(next.base > end && next.base <= recovery_point.max(compacted_upto)) => {
                     recovery.segments_removed += self.remove_segments_from(at + 1)?;
                     break;
                 }

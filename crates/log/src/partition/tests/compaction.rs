@@ -323,7 +323,8 @@ fn a_log_that_was_cut_or_deleted_from_meanwhile_keeps_what_it_has() {
 
 #[test]
 fn a_cut_below_what_was_compacted_makes_it_dirty() {
-    let mut log = new_log(&MemDisk::new(), config());
+    let disk = MemDisk::new();
+    let mut log = new_log(&disk, config());
     for _ in 0..3 {
         write(&mut log, &[("a", Some("1")), ("b", Some("1"))]);
         seal(&mut log);
@@ -332,8 +333,13 @@ fn a_cut_below_what_was_compacted_makes_it_dirty() {
     assert_eq!(log.compacted_upto(), Offset(6));
     log.truncate_to(Offset(5)).unwrap();
     assert!(log.compacted_upto() <= Offset(5));
-    log.set_compacted_upto(Offset(77));
-    assert_eq!(log.compacted_upto(), log.log_start_offset(), "beyond the end is of another log");
+    write(&mut log, &[("a", Some("1"))]);
+    log.close_cleanly().unwrap();
+    for (hint, expected) in [(2, 2), (77, 0)] {
+        let hints = OpenHints { clean: true, compacted_upto: Some(Offset(hint)), ..OpenHints::default() };
+        let (log, _) = reopen(&disk.fork(), config(), hints);
+        assert_eq!(log.compacted_upto(), Offset(expected), "what is beyond the end is of another log");
+    }
 }
 
 #[test]

@@ -187,6 +187,7 @@ impl History {
             clean,
             recovery_point: Some(Offset(self.random.below(log.durable_end().0 as u64 + 1) as i64)),
             log_start: Some(log.log_start_offset()),
+            compacted_upto: Some(compacted_upto),
             ..OpenHints::default()
         };
         let end = log.log_end_offset();
@@ -197,9 +198,9 @@ impl History {
             self.disk = self.disk.kill();
         }
         let opened = PartitionLog::open(Arc::new(self.disk.clone()), Path::new(DIR), self.config.clone(), hints, TimestampMs(self.now));
-        let (mut log, recovery) = opened.unwrap();
+        let (log, recovery) = opened.unwrap();
         assert_eq!((log.log_end_offset(), recovery.torn, recovery.segments_removed), (end, None, 0), "{}", self.what);
-        log.set_compacted_upto(compacted_upto);
+        assert_eq!(log.compacted_upto(), compacted_upto.max(log.log_start_offset()));
         self.log = Some(log);
     }
 

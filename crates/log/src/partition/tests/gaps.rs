@@ -120,16 +120,29 @@ fn a_base_offset_that_has_risen_is_no_gap() {
 }
 
 #[test]
-fn a_segment_that_lost_its_end_is_no_gap() {
+fn a_segment_that_lost_its_end_is_no_gap_unless_it_was_compacted_so() {
     let disk = MemDisk::new();
     let (mut log, kept) = gapped(&disk, config(), |_| true);
     log.sync_all().unwrap();
     let second = log.segments[1].base;
+    assert!(second > Offset(3));
     let first = FileKind::Log.path(Path::new(DIR), Offset(0));
     disk.open(&first, crate::disk::OpenMode::Write).unwrap().truncate(kept[0].len() as u64).unwrap();
-    let (log, recovery) = reopen(&disk, config(), OpenHints::default());
-    assert!(recovery.segments_removed > 0 && log.log_end_offset() == Offset(3));
-    assert!(second > Offset(3));
+    // As Kafka leaves it.
+    for known in [
+        OpenHints { compacted_upto: Some(second), ..OpenHints::default() },
+        OpenHints { recovery_point: Some(second), ..OpenHints::default() },
+    ] {
+        let (log, recovery) = reopen(&disk.fork(), config(), known);
+        assert_eq!((recovery.segments_removed, log.log_end_offset()), (0, Offset(120)));
+        let left: Vec<Vec<u8>> =
+            kept.iter().enumerate().filter(|(i, _)| *i == 0 || *i as i64 * 3 >= second.0).map(|(_, b)| b.clone()).collect();
+        check(&log, &left, "the end of a segment is gone");
+    }
+    for known in [OpenHints::default(), OpenHints { compacted_upto: Some(Offset(second.0 - 1)), ..OpenHints::default() }] {
+        let (log, recovery) = reopen(&disk.fork(), config(), known);
+        assert!(recovery.segments_removed > 0 && log.log_end_offset() == Offset(3));
+    }
 }
 
 #[test]
