@@ -21,7 +21,7 @@ Tasks:
   test            check everything: format, tidy, lints, licences, Rust tests, Kafka's and Go's clients
   test --quick    the part that needs nothing but Rust
   tidy            hold the crates to their direction of dependency, and the docs to the code
-  docs            write docs/protocol.md and docs/configuration.md anew from the tables they are made of
+  docs            write docs/protocol.md, docs/configuration.md and docs/metrics.md anew from the tables they are made of
   tools           install what `test` needs (JDK 17, Maven, Go, cargo-deny) and fetch Kafka's own tools
 
 With CI=true a tool that cannot be had fails the run; elsewhere it is a skip, named at the end.

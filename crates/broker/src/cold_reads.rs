@@ -13,6 +13,8 @@ use std::time::Duration;
 use ottla_wire::FileRange;
 use tokio::sync::Semaphore;
 
+use crate::metrics::Count;
+
 /// Reads of the disk that go on at a time, over all connections; further ones wait in the order in which they came.
 pub const COLD_READS_MAX: usize = 8;
 /// How much is brought into the page cache at a time: what one partition gives to a fetch by default.
@@ -26,19 +28,31 @@ const CHUNK_BYTES: usize = 128 << 10;
 #[derive(Debug)]
 pub struct ColdReads {
     running: Semaphore,
+    started: Count,
 }
 
 impl Default for ColdReads {
     fn default() -> Self {
-        ColdReads { running: Semaphore::new(COLD_READS_MAX) }
+        ColdReads { running: Semaphore::new(COLD_READS_MAX), started: Count::default() }
     }
 }
 
 impl ColdReads {
+    /// How many were begun.
+    pub fn started(&self) -> u64 {
+        self.started.get()
+    }
+
+    /// How many go on now.
+    pub fn running(&self) -> usize {
+        COLD_READS_MAX - self.running.available_permits().min(COLD_READS_MAX)
+    }
+
     /// Runs what may wait for a disk on a thread that may, once fewer than [`COLD_READS_MAX`] do. One that hangs is given up, so that
     /// those of other disks have its place; its directory is taken offline by whoever watches the disks, and asks for no further ones.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let _running = self.running.acquire().await.map_err(io::Error::other)?;
+        self.started.add_one();
         match tokio::time::timeout(HUNG_AFTER, tokio::task::spawn_blocking(work)).await {
             Ok(done) => done.map_err(io::Error::other),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("a read has not ended within {HUNG_AFTER:?}"))),

@@ -19,6 +19,7 @@ use crate::controller::error_code as controller_error_code;
 use crate::coordinator::GroupCoordinators;
 use crate::fetch_session::FetchSessions;
 use crate::metadata_publisher::{MetadataPublisher, Published};
+use crate::metrics::Metrics;
 use crate::partition::{Leadership, NotServing, Partition, PartitionManager, PartitionStartError};
 use crate::producer_ids::ProducerIds;
 use crate::purgatory::Purgatory;
@@ -53,6 +54,8 @@ pub struct BrokerContext {
     pub cold_reads: ColdReads,
     /// Room for requests that wait for what they are about.
     pub deferred: Deferred,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The threads that serve connections.
     pub threads: NetworkThreads,
     /// The coordinators of groups.
@@ -130,6 +133,7 @@ impl BrokerContext {
             producer_ids: ProducerIds::default(),
             cold_reads: ColdReads::default(),
             deferred: Deferred::default(),
+            metrics: Arc::default(),
             threads,
             groups,
             published,

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use crate::api::{ListenerInfo, ListenerKind};
 use crate::context::{BrokerContext, CommandFailure, SystemClock};
 use crate::controller::{ControllerConfig, ControllerHandle, ControllerStartError};
+use crate::http::{BoundHttp, HttpServer, HttpStartError, NodeState};
 use crate::metadata_publisher::MetadataPublisher;
+use crate::metrics::Watched;
 use crate::net::{self, BindError, BoundListener, Connections, Limits, RequestMemory};
 use crate::partition::{PartitionManager, PartitionStartError};
 use crate::storage::{Storage, StorageError, random_uuid};
@@ -40,6 +42,9 @@ pub enum StartError {
     /// A listener.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// An HTTP listener.
+    #[error(transparent)]
+    Http(#[from] HttpStartError),
     /// The controller.
     #[error(transparent)]
     Controller(#[from] ControllerStartError),
@@ -73,6 +78,8 @@ pub struct Broker {
     connections: Connections,
     accepting: Vec<JoinHandle<()>>,
     publisher: MetadataPublisher,
+    state: Arc<NodeState>,
+    http: Option<HttpServer>,
     // Unlocks the directories when all else is stopped.
     _storage: Storage,
 }
@@ -89,6 +96,11 @@ impl Broker {
         }
         let config = Arc::new(config);
         let bound = bind_all(&config).await?;
+        let state = Arc::new(NodeState::starting(tokio::runtime::Handle::current()));
+        let http = {
+            let (config, state) = (Arc::clone(&config), Arc::clone(&state));
+            tokio::task::spawn_blocking(move || BoundHttp::bind(&config.http_listeners)?.serve(&state)).await??
+        };
         let storage = {
             let config = Arc::clone(&config);
             tokio::task::spawn_blocking(move || Storage::take(&RealDisk::new(), &config)).await??
@@ -103,6 +115,14 @@ impl Broker {
         })
         .await?;
         let (context, publisher) = open_partitions(&config, &controller, &storage, threads).await?;
+        let memory = RequestMemory::new(request_memory_bytes(&config));
+        let connections = Connections::default();
+        state.watch(Watched {
+            broker: Arc::clone(&context),
+            connections: connections.clone(),
+            memory: memory.clone(),
+            http: Arc::clone(state.counts()),
+        });
         let registered = register(&context, &storage, &bound).await;
         if let Err(error) = registered {
             publisher.stop().await;
@@ -111,17 +131,21 @@ impl Broker {
         }
 
         let limits = limits(&config);
-        let memory = RequestMemory::new(request_memory_bytes(&config));
-        let connections = Connections::default();
         let listeners = bound.iter().flat_map(|b| b.addresses().into_iter().map(|a| (b.info.name.clone(), a))).collect();
         let accepting = bound.into_iter().flat_map(|b| net::serve(b, &context, &connections, &memory, &limits)).collect();
         let cluster_id = storage.cluster_id.clone();
-        Ok(Broker { context, cluster_id, listeners, connections, accepting, publisher, _storage: storage })
+        state.registered();
+        Ok(Broker { context, cluster_id, listeners, connections, accepting, publisher, state, http, _storage: storage })
     }
 
     /// What it listens on: the listeners' names with their addresses.
     pub fn listeners(&self) -> &[(String, SocketAddr)] {
         &self.listeners
+    }
+
+    /// Where metrics and health are served.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        self.http.as_ref().map_or(&[], HttpServer::addresses)
     }
 
     /// The cluster it is of.
@@ -139,6 +163,7 @@ impl Broker {
 
     /// Stops: no more connections, the answers that are due, then everything to disk and closed.
     pub async fn shutdown(self) {
+        self.state.stopping();
         for task in &self.accepting {
             task.abort();
         }
@@ -155,6 +180,8 @@ impl Broker {
             tracing::error!("the partitions were not closed: {error}");
         }
         self.context.controller.shutdown().await;
+        // Ends its thread, which does not wait for anything.
+        drop(self.http);
     }
 }
 

@@ -167,7 +167,8 @@ impl TestBroker {
         };
         let mut out = Writer::new();
         let api = api::lookup(key.as_i16(), ListenerKind::Broker).expect("the API is in the registry");
-        let answer = api::dispatch(&self.context, api, &cx, Reader::new(body), Reply::new(&mut out, key, version, 7));
+        let answer =
+            api::dispatch(&self.context, api, &cx, Reader::new(body), Reply::new(&mut out, &self.context.metrics, key, version, 7));
         (answer, out)
     }
 

@@ -182,7 +182,8 @@ pub fn produce_request<'a>(topic: &'a str, partition: i32, batches: &'a [u8], ac
     ProduceRequest { acks, timeout_ms: REQUEST_TIMEOUT_MS, topic_data, ..Default::default() }
 }
 
-fn fetch_request(topic: &str, partition: i32, fetch_offset: i64) -> FetchRequest<'_> {
+/// Fetch of one partition from an offset on, without a wait.
+pub fn fetch_request(topic: &str, partition: i32, fetch_offset: i64) -> FetchRequest<'_> {
     let partitions = vec![FetchPartition { partition, fetch_offset, partition_max_bytes: FETCH_BYTES_MAX, ..Default::default() }];
     let topics = vec![FetchTopic { topic, partitions, ..Default::default() }];
     FetchRequest { max_wait_ms: 0, min_bytes: 0, max_bytes: FETCH_BYTES_MAX, topics, ..Default::default() }

@@ -46,6 +46,11 @@ impl Default for Deferred {
 }
 
 impl Deferred {
+    /// What is kept now, by what it counts for.
+    pub fn held_bytes(&self) -> usize {
+        DEFERRED_BYTES_MAX - self.0.available_permits().min(DEFERRED_BYTES_MAX)
+    }
+
     fn admit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes.clamp(REQUEST_BYTES_MIN, DEFERRED_BYTES_MAX)).ok()?;
         Arc::clone(&self.0).try_acquire_many_owned(bytes).ok()
@@ -143,7 +148,7 @@ impl Kept {
     fn handle<H: ApiHandler>(&self) -> (Answer, Writer) {
         let mut out = Writer::new();
         let key = <H::Request<'static> as ottla_wire::Message<'static>>::KEY;
-        let reply = Reply::new(&mut out, key, self.cx.version, self.cx.correlation_id);
+        let reply = Reply::new(&mut out, &self.broker.metrics, key, self.cx.version, self.cx.correlation_id);
         let answer = match H::Request::decode(&mut Reader::new(&self.body), self.cx.version) {
             Ok(request) => H::handle(&self.broker, &self.cx.borrow(), request, reply),
             Err(error) => super::malformed::<H>(self.cx.version, error),

@@ -285,6 +285,7 @@ impl InFlight {
     }
 
     fn finish(self, round: Round) -> Finished {
+        self.broker.metrics.requests.fetched(round.bytes);
         let mut results = round.results;
         match self.broker.fetch_sessions.finish(self.context, &mut results, Fetched::seen, self.broker.now()) {
             Ok(session_id) => {

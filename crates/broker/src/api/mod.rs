@@ -203,6 +203,24 @@ registry! {
     describe_topic_partitions::DescribeTopicPartitions,
 }
 
+/// How many there are.
+pub const API_COUNT: usize = APIS.len();
+
+/// Where an API stands in [`APIS`]; beyond its end for one that is not there.
+#[inline]
+pub fn api_index(key: ApiKey) -> usize {
+    static INDEXES: [u8; KEY_MAX] = {
+        let mut indexes = [u8::MAX; KEY_MAX];
+        let mut i = 0;
+        while i < APIS.len() {
+            indexes[APIS[i].key as usize] = i as u8;
+            i += 1;
+        }
+        indexes
+    };
+    INDEXES.get(key as usize).map_or(usize::MAX, |index| usize::from(*index))
+}
+
 /// Highest API key that a registry lookup covers; Kafka 4.3's highest is below it.
 const KEY_MAX: usize = 128;
 

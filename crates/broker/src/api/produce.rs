@@ -28,6 +28,7 @@ use tokio::time::Instant;
 
 use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext, TopicRef};
 use crate::context::BrokerContext;
+use crate::metrics::Appended;
 use crate::partition::{AppendOptions, LogDir, NotServing, Partition, append_error_code};
 
 /// See the module.
@@ -59,6 +60,7 @@ impl ApiHandler for Produce {
         let produce = Request { broker, version: cx.version, acks, client_id: cx.client_id, now: broker.now() };
         let mut unacknowledged: Vec<Unacknowledged> = Vec::new();
         let mut behind: Vec<Arc<LogDir>> = Vec::new();
+        let mut appended = Appended::default();
         let mut failed: Option<(ErrorCode, &str, i32)> = None;
         let mut responses = Vec::with_capacity(request.topic_data.len());
         for (topic_index, topic) in request.topic_data.iter().enumerate() {
@@ -67,6 +69,9 @@ impl ApiHandler for Produce {
                 let target = Target { name: topic.name, id: TopicId(topic.topic_id), partition: PartitionId(data.index) };
                 let response = match produce.append(target, data.records) {
                     Ok(done) => {
+                        appended.batches += u64::from(done.records > 0);
+                        appended.records += done.records;
+                        appended.bytes += u64::from(done.bytes);
                         let dir = done.partition.log_dir();
                         if dir.is_behind() && !behind.iter().any(|known| Arc::ptr_eq(known, dir)) {
                             behind.push(Arc::clone(dir));
@@ -90,6 +95,7 @@ impl ApiHandler for Produce {
                 partition_responses,
             });
         }
+        broker.metrics.requests.appended(appended);
         if acks == Some(Acks::None) {
             return match failed {
                 None if behind.is_empty() => reply.nothing(),
@@ -163,6 +169,9 @@ struct Done {
     partition: Arc<Partition>,
     /// The offset after the last record.
     end: Offset,
+    /// What was written: nothing of what was there already.
+    records: u64,
+    bytes: u32,
 }
 
 /// Why nothing was appended.
@@ -233,7 +242,9 @@ impl Request<'_> {
                     log_start_offset: appended.log_start_offset.0,
                     ..Default::default()
                 };
-                Ok(Done { response, partition, end: appended.last_offset.plus(1) })
+                let end = appended.last_offset.plus(1);
+                let written = if appended.duplicate { 0 } else { end.0 - appended.base_offset.0 };
+                Ok(Done { response, partition, end, records: u64::try_from(written).unwrap_or(0), bytes: appended.bytes })
             }
             Err(error) => Err(Refused {
                 code: append_error_code(&error),

@@ -4,8 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use ottla_wire::{ApiKey, DecodeError, EncodeError, Message, ResponseHeader, Writer};
+
+use crate::metrics::Metrics;
 
 /// Why a connection is closed instead of answered; printed in the log.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +113,19 @@ impl fmt::Debug for Frame {
 /// The way to answer one request.
 pub struct Reply<'c> {
     out: &'c mut Writer,
-    later: LaterReply,
+    metrics: &'c Arc<Metrics>,
+    head: Head,
 }
 
 /// What is needed to answer a request after its handler has returned.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LaterReply {
+    metrics: Arc<Metrics>,
+    head: Head,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
     api: ApiKey,
     version: i16,
     correlation_id: i32,
@@ -123,20 +133,20 @@ pub struct LaterReply {
 
 impl<'c> Reply<'c> {
     /// A reply into `out`, which is left untouched unless the handler answers at once.
-    pub fn new(out: &'c mut Writer, api: ApiKey, version: i16, correlation_id: i32) -> Reply<'c> {
-        Reply { out, later: LaterReply { api, version, correlation_id } }
+    pub fn new(out: &'c mut Writer, metrics: &'c Arc<Metrics>, api: ApiKey, version: i16, correlation_id: i32) -> Reply<'c> {
+        Reply { out, metrics, head: Head { api, version, correlation_id } }
     }
 
     /// Answers in another version than the request's: ApiVersions answers what it does not know in version 0 (KIP-511).
     #[must_use]
     pub fn in_version(mut self, version: i16) -> Reply<'c> {
-        self.later.version = version;
+        self.head.version = version;
         self
     }
 
     /// Answers now, straight into the connection's output.
     pub fn send<'r, R: Message<'r>>(self, response: &R) -> Answer {
-        match self.later.encode_into(self.out, response) {
+        match self.head.encode_into(self.out, self.metrics, response) {
             Ok(()) => Answer::Sent,
             Err(reason) => Answer::Close(reason),
         }
@@ -153,7 +163,7 @@ impl<'c> Reply<'c> {
         F: FnOnce(LaterReply) -> Fut,
         Fut: Future<Output = Frame> + Send + 'static,
     {
-        Answer::Later(Box::pin(f(self.later)))
+        Answer::Later(Box::pin(f(self.for_later())))
     }
 
     /// Like [`Reply::later`], and the connection's next requests wait too: so that they see what this one did, or to slow
@@ -163,7 +173,11 @@ impl<'c> Reply<'c> {
         F: FnOnce(LaterReply) -> Fut,
         Fut: Future<Output = Frame> + Send + 'static,
     {
-        Answer::Held(Box::pin(f(self.later)))
+        Answer::Held(Box::pin(f(self.for_later())))
+    }
+
+    fn for_later(&self) -> LaterReply {
+        LaterReply { metrics: Arc::clone(self.metrics), head: self.head }
     }
 }
 
@@ -171,10 +185,13 @@ impl LaterReply {
     /// Frames an answer on its own.
     pub fn encode<'r, R: Message<'r>>(self, response: &R) -> Frame {
         let mut out = Writer::new();
-        Frame(self.encode_into(&mut out, response).map(|()| out))
+        Frame(self.head.encode_into(&mut out, &self.metrics, response).map(|()| out))
     }
+}
 
-    fn encode_into<'r, R: Message<'r>>(self, out: &mut Writer, response: &R) -> Result<(), CloseReason> {
+impl Head {
+    fn encode_into<'r, R: Message<'r>>(self, out: &mut Writer, metrics: &Metrics, response: &R) -> Result<(), CloseReason> {
+        response.error_codes(&mut |code| metrics.requests.error(self.api, code));
         let mark = out.begin_frame();
         let unencodable = |error| CloseReason::Unencodable { api: self.api, version: self.version, error };
         let header = ResponseHeader { correlation_id: self.correlation_id };

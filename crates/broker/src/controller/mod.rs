@@ -34,6 +34,8 @@ pub use file::FileError;
 use file::{Identity, MetadataFile};
 use proposer::Queued;
 
+use crate::metrics::Count;
+
 /// Commands that may wait to be computed; who brings another waits for room.
 pub const COMMANDS_QUEUED_MAX: usize = 1024;
 /// What a controller needs to start.
@@ -64,6 +66,16 @@ pub struct ControllerHandle {
     failure: Failure,
     stopping: Stopping,
     stopped: watch::Receiver<bool>,
+    counts: Arc<ControllerCounts>,
+}
+
+/// What became of commands.
+#[derive(Debug, Default)]
+pub struct ControllerCounts {
+    /// Carried out.
+    pub done: Count,
+    /// Refused.
+    pub refused: Count,
 }
 
 /// Whether the controller was told to stop: what waits for room on the disk does no more then.
@@ -120,6 +132,7 @@ impl ControllerHandle {
             failure: failure.clone(),
             stopping: stopping.clone(),
             stopped,
+            counts: Arc::default(),
         };
         let seat = proposer::Seat { identity, server, published, failure, stopping };
         proposer::spawn(open, seat, queue, started, stop_told)?;
@@ -144,7 +157,9 @@ impl ControllerHandle {
         if self.commands.send(Queued::Command { command, answer }).await.is_err() {
             return Err(self.stopped_error());
         }
-        answered.await.unwrap_or_else(|_| Err(self.stopped_error()))
+        let answer = answered.await.unwrap_or_else(|_| Err(self.stopped_error()));
+        if answer.is_ok() { &self.counts.done } else { &self.counts.refused }.add_one();
+        answer
     }
 
     /// The metadata as it is now.
@@ -170,6 +185,25 @@ impl ControllerHandle {
         let mut stopped = self.stopped.clone();
         // An error: the thread is gone, which is what was waited for.
         let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// What became of the commands of all handles.
+    pub fn counts(&self) -> &ControllerCounts {
+        &self.counts
+    }
+
+    /// Whether it leads the quorum: the sole voter does, from its start to its end.
+    pub fn leads(&self) -> bool {
+        self.is_running().is_ok()
+    }
+
+    /// Whether it takes commands; if not, why.
+    pub fn is_running(&self) -> Result<(), String> {
+        match self.failure.get() {
+            Some(failure) => Err(failure.to_string()),
+            None if *self.stopped.borrow() || self.commands.is_closed() => Err("the controller has stopped".to_owned()),
+            None => Ok(()),
+        }
     }
 
     fn stopped_error(&self) -> ControllerError {

@@ -29,6 +29,11 @@ impl RequestMemory {
         RequestMemory { permits: Arc::new(Semaphore::new(units)), total_units: units as u32 }
     }
 
+    /// What is held of it now.
+    pub fn held_bytes(&self) -> usize {
+        (self.total_units as usize - self.permits.available_permits().min(self.total_units as usize)) * UNIT_BYTES
+    }
+
     fn units(&self, bytes: usize) -> u32 {
         (bytes.div_ceil(UNIT_BYTES).min(u32::MAX as usize) as u32).min(self.total_units)
     }

@@ -23,6 +23,7 @@ use super::table::Registered;
 use super::{Connections, RequestMemory};
 use crate::api::{self, Answer, CloseReason, Frame, ListenerInfo, Pending, Reply, RequestContext};
 use crate::context::BrokerContext;
+use crate::metrics::OpenRequest;
 
 /// Requests of one connection that may wait for their answers; further ones stay in the socket.
 const WAITING_MAX: usize = 128;
@@ -75,6 +76,19 @@ pub enum End {
 }
 
 impl End {
+    /// Its place in [`ConnectionCounts::CLOSED`](crate::metrics::ConnectionCounts::CLOSED).
+    pub fn index(&self) -> usize {
+        match self {
+            End::Closed => 0,
+            End::Idle => 1,
+            End::Socket(_) => 2,
+            End::Disk(_) => 3,
+            End::Frame(_) => 4,
+            End::Request(_) => 5,
+            End::Stalled { .. } => 6,
+        }
+    }
+
     /// Whether something happened that whoever runs this broker should hear of.
     pub fn is_fault(&self) -> bool {
         matches!(self, End::Disk(_) | End::Frame(_) | End::Request(_) | End::Stalled { .. })
@@ -84,7 +98,7 @@ impl End {
 /// A place in the order of answers.
 enum Slot {
     Framed(Writer),
-    Waiting(Pending),
+    Waiting(Pending, OpenRequest),
 }
 
 /// A piece of a file on its way from the disk into the page cache.
@@ -169,7 +183,9 @@ impl Connection {
                 }
                 Event::Received(_) => active = Instant::now(),
                 Event::Answered(frame) => {
-                    self.slots.pop_front();
+                    if let (Some(Slot::Waiting(_, request)), Ok(answer)) = (self.slots.pop_front(), &frame.0) {
+                        request.answered(answer.len());
+                    }
                     self.held_back &= !self.slots.is_empty();
                     self.output.append(frame.0?);
                     active = Instant::now();
@@ -227,10 +243,10 @@ impl Connection {
             let out = if self.slots.is_empty() { self.output.writer() } else { framed.insert(Writer::new()) };
             let waiting = match handle(shared, peer, id, frame, out)? {
                 Handled::Done => None,
-                Handled::Later(pending) => Some(pending),
-                Handled::Held(pending) => {
+                Handled::Later(pending, request) => Some(Slot::Waiting(pending, request)),
+                Handled::Held(pending, request) => {
                     self.held_back = true;
-                    Some(pending)
+                    Some(Slot::Waiting(pending, request))
                 }
             };
             // An answer behind others that wait keeps its place; what is due no answer takes none.
@@ -238,7 +254,7 @@ impl Connection {
                 self.framed_bytes += framed.len();
                 self.slots.push_back(Slot::Framed(framed));
             }
-            self.slots.extend(waiting.map(Slot::Waiting));
+            self.slots.extend(waiting);
             self.input.consume(length);
         }
         Ok(())
@@ -271,7 +287,7 @@ impl Connection {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Result<Event, End>> {
-        if let Some(Slot::Waiting(pending)) = self.slots.front_mut()
+        if let Some(Slot::Waiting(pending, _)) = self.slots.front_mut()
             && let Poll::Ready(frame) = pending.as_mut().poll(cx)
         {
             return Poll::Ready(Ok(Event::Answered(frame)));
@@ -312,8 +328,8 @@ impl Connection {
 
 enum Handled {
     Done,
-    Later(Pending),
-    Held(Pending),
+    Later(Pending, OpenRequest),
+    Held(Pending, OpenRequest),
 }
 
 fn handle(
@@ -336,11 +352,15 @@ fn handle(
         listener: &shared.listener,
         connection,
     };
-    let reply = Reply::new(out, api.key, header.api_version, header.correlation_id);
+    let (metrics, before_bytes, began) = (&shared.broker.metrics, out.len(), std::time::Instant::now());
+    let reply = Reply::new(out, metrics, api.key, header.api_version, header.correlation_id);
     match api::dispatch(&shared.broker, api, &cx, reader, reply) {
-        Answer::Sent | Answer::Nothing => Ok(Handled::Done),
-        Answer::Later(pending) => Ok(Handled::Later(pending)),
-        Answer::Held(pending) => Ok(Handled::Held(pending)),
+        Answer::Sent | Answer::Nothing => {
+            metrics.requests.answered(api.key, began, frame.len(), out.len() - before_bytes);
+            Ok(Handled::Done)
+        }
+        Answer::Later(pending) => Ok(Handled::Later(pending, OpenRequest::park(metrics, api.key, began, frame.len()))),
+        Answer::Held(pending) => Ok(Handled::Held(pending, OpenRequest::park(metrics, api.key, began, frame.len()))),
         Answer::Close(reason) => Err(reason),
     }
 }

@@ -17,6 +17,9 @@ use crate::context::BrokerContext;
 /// Pause before accepting again after the system refused.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// Its place in [`ConnectionCounts::REFUSED`](crate::metrics::ConnectionCounts::REFUSED).
+const ACCEPT_FAILED: usize = 3;
+
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -161,6 +164,7 @@ async fn accept(socket: TcpListener, shared: Arc<Shared>, limits: Limits, compla
         match socket.accept().await {
             Ok((stream, peer)) => start(stream, peer, &shared, &limits, &complaints),
             Err(error) => {
+                shared.broker.metrics.connections.refused[ACCEPT_FAILED].add_one();
                 complain(&complaints, &shared.listener, None, &error);
                 // Out of descriptors, most likely. The pending connection stays pending, so accept would fail again at once.
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -174,8 +178,12 @@ fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, limits: &Lim
     let registered = match shared.connections.register(stream.as_raw_fd(), peer.ip(), limits.connections_max, limits.connections_per_ip_max)
     {
         Ok(registered) => registered,
-        Err(refused) => return complain(complaints, &shared.listener, Some(peer), &refused),
+        Err(refused) => {
+            shared.broker.metrics.connections.refused[refused.index()].add_one();
+            return complain(complaints, &shared.listener, Some(peer), &refused);
+        }
     };
+    shared.broker.metrics.connections.accepted.add_one();
     if let Err(error) = prepare(&stream, limits) {
         // Where the client has gone already the first read will tell.
         tracing::debug!(%peer, %error, "socket options");
@@ -183,6 +191,7 @@ fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, limits: &Lim
     let (shared, complaints) = (shared.clone(), complaints.clone());
     tokio::spawn(async move {
         let end = shared.broker.threads.watch(Connection::new(shared.clone(), stream, peer, registered).run()).await;
+        shared.broker.metrics.connections.closed[end.index()].add_one();
         if end.is_fault() {
             complain(&complaints, &shared.listener, Some(peer), &end);
         } else {

@@ -51,6 +51,17 @@ pub enum Refused {
     Stopping,
 }
 
+impl Refused {
+    /// Its place in [`ConnectionCounts::REFUSED`](crate::metrics::ConnectionCounts::REFUSED).
+    pub fn index(&self) -> usize {
+        match self {
+            Refused::TooMany { .. } => 0,
+            Refused::TooManyFrom { .. } => 1,
+            Refused::Stopping => 2,
+        }
+    }
+}
+
 /// A place in the table, given up when dropped. It must be dropped before the socket it stands for.
 #[derive(Debug)]
 pub struct Registered {

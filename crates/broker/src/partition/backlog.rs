@@ -71,6 +71,11 @@ impl Drop for Covered {
 }
 
 impl LogDir {
+    /// What is written here and not on stable storage yet.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.queue.backlog.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether more is written here than the disk has kept up with. Whoever appended should then wait for [`LogDir::caught_up`].
     #[inline]
     pub fn is_behind(&self) -> bool {

@@ -22,6 +22,7 @@ use super::room::Room;
 use super::syncer::SyncQueue;
 use super::watch::{Alarm, Calls, WatchedDisk};
 use super::{LogDirSpec, Partition, Syncer};
+use crate::metrics::{Found, LogDirCounts};
 
 /// A log directory.
 pub struct LogDir {
@@ -45,8 +46,7 @@ pub struct LogDir {
     health: Arc<DirHealth>,
     /// Written since the recovery points were last written down.
     unrecorded_bytes: AtomicU64,
-    /// Damaged places found in its files since the start.
-    damages_found: AtomicU64,
+    counts: LogDirCounts,
     pub(super) maintenance: Arc<maintenance::Shared>,
 }
 
@@ -112,7 +112,7 @@ impl LogDir {
             log_starts: LogStarts::default(),
             health,
             unrecorded_bytes: AtomicU64::new(0),
-            damages_found: AtomicU64::new(0),
+            counts: LogDirCounts::default(),
             maintenance: Arc::default(),
         }
     }
@@ -131,12 +131,13 @@ impl LogDir {
         self.unrecorded_bytes.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn damage_found(&self) {
-        self.damages_found.fetch_add(1, Ordering::Relaxed);
+    /// What is counted here.
+    pub fn counts(&self) -> &LogDirCounts {
+        &self.counts
     }
 
     pub(super) fn damages_found(&self) -> u64 {
-        self.damages_found.load(Ordering::Relaxed)
+        Found::ALL.iter().map(|found| self.counts.damages(*found)).sum()
     }
 
     /// Starts the threads that sync this directory's partitions.
@@ -263,6 +264,9 @@ impl LogDir {
 
     /// The same for a log that cannot be opened.
     pub(super) fn note_open_failure(&self, error: &LogError) {
+        if let LogError::BadFile { .. } = error {
+            self.counts.damage_found(Found::Recovery);
+        }
         if let LogError::Io(error) = error
             && !error.is_disk_full()
         {

@@ -234,6 +234,8 @@ impl PartitionManager {
         let high_watermark = partition.high_watermark();
         let deleted = partition.change_log(|log| log.delete_old_segments(high_watermark, now))?;
         if let Some(old) = deleted {
+            partition.log_dir().counts().segments_deleted.add(old.count as u64);
+            partition.log_dir().counts().segment_bytes_deleted.add(old.bytes);
             tracing::info!(
                 partition = %partition.topic_partition(),
                 segments = old.count,

@@ -38,7 +38,8 @@ pub struct Topic {
 }
 
 impl Topic {
-    fn get(&self, partition: PartitionId) -> Option<&Arc<Partition>> {
+    /// One that is served here.
+    pub fn get(&self, partition: PartitionId) -> Option<&Arc<Partition>> {
         self.places.get(usize::try_from(partition.0).ok()?)?.get()
     }
 

@@ -140,6 +140,11 @@ impl Opening {
         self.inner.lock().absent.contains_key(name)
     }
 
+    /// Whether its log waits to be opened or is being opened. Changes nothing, unlike [`Opening::absence`].
+    pub(crate) fn is_opening(&self, name: &TopicPartition) -> bool {
+        self.inner.lock().absent.get(name).is_some_and(Absent::is_unsettled)
+    }
+
     /// Why it is not served; has its log opened before others.
     pub(super) fn absence(&self, name: &TopicPartition) -> Option<Absence> {
         let mut inner = self.inner.lock();

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::apart::may_be_held_up;
 use super::syncer::SyncMark;
 use super::{DeleteRecordsError, LogDir, NotServing, TopicSettings};
+use crate::metrics::Found;
 use crate::purgatory::{Wait, WaitEnd, WaitList};
 
 /// Which records a consumer may see (KIP-98).
@@ -364,7 +365,7 @@ impl Partition {
             Ok(out) => out,
             Err(error) => {
                 drop(log);
-                self.tell_damages();
+                self.tell_damages(Found::Fetch);
                 return Err(error);
             }
         };
@@ -374,7 +375,7 @@ impl Partition {
         };
         drop(log);
         if out.checked_bytes > 0 {
-            self.tell_damages();
+            self.tell_damages(Found::Fetch);
         }
         Ok(PartitionRead {
             records: out.fragments,

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::apart::DirThread;
 use super::{LogDir, Partition, PartitionManager, PartitionStartError};
+use crate::metrics::Found;
 
 /// What is read of one log directory in a second, at most. Not felt by who reads and writes meanwhile; 1 TiB takes a day and a half.
 pub const SCRUB_BYTES_PER_SECOND_MAX: u64 = 8 << 20;
@@ -124,11 +125,16 @@ impl Pass {
         let mut bytes = 0;
         while bytes < STEP_BYTES {
             let next = self.current.take().or_else(|| Some((self.partitions.next()?, ScrubPlace::default())));
-            let Some((partition, place)) = next.filter(|_| !self.dir.is_offline()) else { return false };
+            let Some((partition, place)) = next.filter(|_| !self.dir.is_offline()) else {
+                self.dir.counts().scrub_passes.add(u64::from(!self.dir.is_offline()));
+                return false;
+            };
+            self.dir.counts().scrub_partitions_left.set(self.partitions.len() as u64);
             let Some(served) = partition.upgrade().filter(|partition| !partition.is_deleted()) else { continue };
             match served.scrub(place) {
                 Ok(Some((reached, read))) => {
                     bytes += read;
+                    self.dir.counts().scrub_bytes.add(u64::from(read));
                     self.current = Some((partition, reached));
                 }
                 Ok(None) => {}
@@ -146,14 +152,14 @@ impl Partition {
         let Some(mut step) = self.with_log(|log| log.begin_scrub(place, STEP_BYTES))? else { return Ok(None) };
         let bytes = step.run()?;
         let reached = self.with_log(|log| log.finish_scrub(&step))?;
-        self.tell_damages();
+        self.tell_damages(Found::Scrub);
         Ok(Some((reached, bytes)))
     }
 
     /// Counts and logs the damaged places that were found since this was last called: each once, however often it is asked for.
-    pub(super) fn tell_damages(&self) {
+    pub(super) fn tell_damages(&self, found: Found) {
         for damage in self.with_log(|log| log.take_new_damages()) {
-            self.log_dir().damage_found();
+            self.log_dir().counts().damage_found(found);
             tracing::error!(
                 partition = %self.topic_partition(),
                 file = %damage.path.display(),
@@ -217,6 +223,10 @@ mod tests {
         assert!(matches!(read(3), Err(ReadError::Damaged { .. })), "written by this process, and rotten since");
         assert!(read(2).unwrap() && read(4).unwrap());
         assert_eq!(broker.context.partitions.damages_found(), 1, "each place counts once");
+        let counts = partition.log_dir().counts();
+        assert_eq!(counts.damages(Found::Scrub), 1, "the scrub was first");
+        assert_eq!((counts.scrub_passes.get(), counts.scrub_partitions_left.get()), (3, 0));
+        assert!(counts.scrub_bytes.get() > 3 * 2_000_000, "{}", counts.scrub_bytes.get());
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -185,6 +185,7 @@ fn gather(dir: Arc<LogDir>) {
         if jobs.is_empty() {
             continue;
         }
+        let _counted = dir.counts().sync_round(jobs.len());
         if jobs.len() >= SYNC_FS_FROM {
             sync_together(&dir, jobs);
         } else {

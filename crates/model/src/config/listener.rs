@@ -105,6 +105,15 @@ impl fmt::Display for Listener {
     }
 }
 
+/// One element of `http.listeners`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpListener {
+    /// A host name or an address (IPv6 without brackets). Empty: every address of the machine.
+    pub host: String,
+    /// 0: any free port.
+    pub port: u16,
+}
+
 /// What is wrong with listeners. Each names the config it was found in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenerError {
@@ -129,6 +138,12 @@ pub enum ListenerError {
     Empty {
         /// The config.
         config: &'static str,
+    },
+    /// Not `http://host:port`.
+    #[error("http.listeners: `{element}` is no address to serve on; write http://host:port, e.g. http://127.0.0.1:9080")]
+    Http {
+        /// The element.
+        element: String,
     },
     /// Two of one name.
     #[error("{config}: two listeners are named {name}; give each a name of its own")]
@@ -260,13 +275,8 @@ fn may_share_port(one: &Listener, other: &Listener) -> bool {
 fn parse_listener(config: &'static str, element: &str, protocols: &ProtocolMap) -> Result<Listener, ListenerError> {
     let malformed = || ListenerError::Malformed { config, element: element.to_owned() };
     let (name, address) = element.split_once("://").ok_or_else(malformed)?;
-    let (host, port) = address.rsplit_once(':').ok_or_else(malformed)?;
-    let host = match host.strip_prefix('[') {
-        Some(open) => open.strip_suffix(']').ok_or_else(malformed)?,
-        None => host,
-    };
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '%' | '.' | '_' | ':');
-    if name.trim().is_empty() || !host.chars().all(legal) || port.is_empty() {
+    let (host, port) = host_and_port(address).ok_or_else(malformed)?;
+    if name.trim().is_empty() {
         return Err(malformed());
     }
     let name = ListenerName::new(name);
@@ -279,4 +289,25 @@ fn parse_listener(config: &'static str, element: &str, protocols: &ProtocolMap) 
         return Err(ListenerError::UnsupportedProtocol { config, name, protocol });
     }
     Ok(Listener { name, protocol, host: host.to_owned(), port })
+}
+
+/// Splits `host:port`, an IPv6 address in brackets; `None` for what is neither.
+fn host_and_port(address: &str) -> Option<(&str, &str)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = match host.strip_prefix('[') {
+        Some(open) => open.strip_suffix(']')?,
+        None => host,
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '%' | '.' | '_' | ':');
+    (host.chars().all(legal) && !port.is_empty()).then_some((host, port))
+}
+
+/// Reads `http.listeners`.
+pub(super) fn parse_http_listeners(elements: &[String]) -> Result<Vec<HttpListener>, ListenerError> {
+    let parse = |element: &String| {
+        let address = element.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("http")).map(|(_, address)| address);
+        let (host, port) = host_and_port(address?.trim_end_matches('/'))?;
+        Some(HttpListener { host: host.to_owned(), port: port.parse().ok()? })
+    };
+    elements.iter().map(|element| parse(element).ok_or_else(|| ListenerError::Http { element: element.clone() })).collect()
 }

@@ -23,7 +23,7 @@ pub use def::{ConfigDef, Importance, Kind, Scope, Support, Update, Valid, Value}
 pub use describe::{ConfigEntry, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic};
 pub use document::configuration_markdown;
 pub use error::{ConfigError, ConfigWarning};
-pub use listener::{Listener, ListenerError, ListenerName, SecurityProtocol};
+pub use listener::{HttpListener, Listener, ListenerError, ListenerName, SecurityProtocol};
 pub use properties::parse_properties;
 pub use server::{CleanerConfig, ProcessRoles, QuorumVoter, ServerConfig};
 pub use synonyms::{Synonym, broker_default_of, broker_synonyms};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::listener::{Listener, ListenerError, ListenerName, ProtocolMap, parse_listeners};
+use super::listener::{HttpListener, Listener, ListenerError, ListenerName, ProtocolMap, parse_http_listeners, parse_listeners};
 use super::properties::parse_properties;
 use super::table::is_security_name;
 use super::values::{BrokerValues, Overrides};
@@ -58,6 +58,8 @@ pub struct ServerConfig {
     pub broker_rack: Option<String>,
     /// `listeners`: all that this node opens, the controller's among them.
     pub listeners: Vec<Listener>,
+    /// `http.listeners`: where metrics and health are served; empty: nowhere.
+    pub http_listeners: Vec<HttpListener>,
     /// `advertised.listeners` less the controller's: what Metadata tells clients. An empty host stands for this machine's name.
     pub advertised_listeners: Vec<Listener>,
     /// `controller.listener.names`.
@@ -215,6 +217,7 @@ impl ServerConfig {
             metadata_log_dir: metadata_log_dir.map_or_else(|| first_log_dir.clone(), PathBuf::from),
             log_dirs,
             listeners: network.listeners,
+            http_listeners: parse_http_listeners(&values.list("http.listeners")?)?,
             advertised_listeners: network.advertised,
             controller_listener_names: network.controller_names,
             inter_broker_listener_name: network.inter_broker,

@@ -69,8 +69,8 @@ fn every_default_satisfies_its_own_row_and_every_name_is_there_once() {
         }
     }
     let count = |scope| table().iter().filter(|def| def.scope == scope).count();
-    // Kafka 4.3.1 has 360 of the broker, three more that are dynamic only, and 34 of topics; Ottla adds two to each.
-    assert_eq!((count(Scope::Broker), count(Scope::Topic)), (365, 36));
+    // Kafka 4.3.1 has 360 of the broker, three more that are dynamic only, and 34 of topics; Ottla adds three to the broker's and two to the topic's.
+    assert_eq!((count(Scope::Broker), count(Scope::Topic)), (366, 36));
 }
 
 #[test]
@@ -374,4 +374,23 @@ fn broker_configs_change_where_their_row_lets_them() {
     assert!(matches!(alter(false, "ssl.keystore.location", "/k"), Err(ConfigError::Unsupported { .. })));
     assert!(matches!(alter(true, "log.retention.ms", "0"), Err(ConfigError::NotAllowed { .. })));
     assert!(matches!(alter(true, "log.retention.ms", "x"), Err(ConfigError::IllTyped { .. })));
+}
+
+#[test]
+fn http_listeners_are_none_unless_given_and_a_wrong_one_is_named() {
+    let parse = |value: &str| ServerConfig::parse(None, &[("http.listeners".to_owned(), value.to_owned())]).map(|(config, _)| config);
+    assert_eq!(ServerConfig::parse(None, &[]).unwrap().0.http_listeners, []);
+    assert_eq!(parse("").unwrap().http_listeners, []);
+    let listener = |host: &str, port| HttpListener { host: host.to_owned(), port };
+    let given = parse("http://127.0.0.1:9080, HTTP://:0,http://[::1]:9081/").unwrap();
+    assert_eq!(given.http_listeners, [listener("127.0.0.1", 9080), listener("", 0), listener("::1", 9081)]);
+    for wrong in
+        ["127.0.0.1:9080", "https://h:1", "http://h", "http://h:", "http://h:65536", "http://h:-1", "http://[::1:9080", "http://h/x:80"]
+    {
+        let error = parse(wrong).unwrap_err().to_string();
+        assert!(
+            error.contains("http.listeners") && error.contains(&format!("`{wrong}`")) && error.contains("http://127.0.0.1:9080"),
+            "{error}"
+        );
+    }
 }

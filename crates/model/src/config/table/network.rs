@@ -12,6 +12,9 @@ configs! { NETWORK: Broker =
     "fetch.max.bytes": Int, Min(1024), "57671680", Medium, ReadOnly, Works;
     /// When finished waits of Fetch are cleared away.
     "fetch.purgatory.purge.interval.requests": Int, Any, "1000", Medium, ReadOnly, NoEffect;
+    /// The addresses where metrics and health are served over HTTP, as http://host:port; empty for none. Without a host: every address of
+    /// the machine; port 0: any free port. There is no authentication: not for networks that others are on. Ottla's own.
+    "http.listeners": List, Any, "", Medium, ReadOnly, Works;
     /// The listener on which brokers speak to each other. Not set: the one named by `security.inter.broker.protocol`.
     "inter.broker.listener.name": Text, Any, null, Medium, ReadOnly, Works;
     /// What is spoken on each listener, as NAME:PROTOCOL. Controller listeners are PLAINTEXT when this is not set.
