@@ -170,6 +170,24 @@ fn a_damaged_batch_is_refused_and_counted() {
 }
 
 #[test]
+fn a_log_that_lacks_what_was_synced_counts_as_damaged() {
+    let (mut node, http) = Http::node(Node::with());
+    let mut caller = node.caller();
+    assert_eq!(caller.create_topic("events", 1, &[]), 0);
+    for value in [b"first", b"other"] {
+        assert_eq!(caller.produce("events", 0, &batch(&[value]), ALL).error_code, 0);
+    }
+    assert!(node.stop().success());
+    let log = node.partition_dir("events", 0).join("00000000000000000000.log");
+    let one = batch(&[b"first"]).len() as u64;
+    OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(one)).expect("it can be cut");
+    node.start_again();
+    node.wait_for_log("acknowledged records are gone from this disk");
+    http.wait_for("/health/ready", 200);
+    assert_eq!(http.metric(&of_dir(&node, "ottla_log_damaged_batches_total", ",found=\"recovery\"")), 1.0);
+}
+
+#[test]
 fn a_node_is_ready_when_it_serves_what_it_leads() {
     let (mut node, http) = Http::node(Node::with());
     assert_eq!(http.get("/health/live").status, 200);

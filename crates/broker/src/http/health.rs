@@ -1,6 +1,9 @@
 //! Whether the node works, and whether it serves.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use super::NodeState;
 use crate::metrics::PartitionCounts;
@@ -14,16 +17,11 @@ impl NodeState {
         // While it starts there is nothing that could have stopped: a start that fails ends the process.
         let Some(node) = self.node.load_full() else { return Ok(()) };
         node.broker.controller.is_running()?;
-        match tokio::time::timeout(ANSWER_WAIT_MAX, self.network.spawn(async {})).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("the network threads have ended".to_owned()),
-            Err(_) => Err(format!("the network threads have done nothing for {ANSWER_WAIT_MAX:?}")),
-        }
+        goes_on(&self.network).await
     }
 
     /// Whether all that this node leads is served; if not, why.
     pub fn ready(&self) -> Result<(), String> {
-        use std::sync::atomic::Ordering;
         if self.stopping.load(Ordering::Acquire) {
             return Err("the node is stopping".to_owned());
         }
@@ -39,5 +37,42 @@ impl NodeState {
                 "of the partitions here {opening} are being opened and {offline} are offline, {example} among them; {led} are led and served"
             )),
         }
+    }
+}
+
+/// Whether the threads of a runtime take up work; if not, why.
+async fn goes_on(network: &Handle) -> Result<(), String> {
+    match tokio::time::timeout(ANSWER_WAIT_MAX, network.spawn(async {})).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err("the network threads have ended".to_owned()),
+        Err(_) => Err(format!("the network threads have done nothing for {ANSWER_WAIT_MAX:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_are_all_held_up_are_not_alive() {
+        let network = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let handle = network.handle().clone();
+        let health = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (began, begun) = std::sync::mpsc::channel();
+        let holder = network.spawn(async move {
+            began.send(()).unwrap();
+            // Ends when the other end is dropped.
+            let _ = held.recv();
+        });
+        begun.recv().unwrap();
+        // Its clock goes on by itself while it waits.
+        assert!(health.block_on(goes_on(&handle)).unwrap_err().contains("done nothing"));
+        drop(hold);
+        network.block_on(holder).unwrap();
+        let unpaused = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        assert_eq!(unpaused.block_on(goes_on(&handle)), Ok(()));
+        drop(network);
+        assert!(unpaused.block_on(goes_on(&handle)).unwrap_err().contains("ended"));
     }
 }

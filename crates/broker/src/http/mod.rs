@@ -93,6 +93,8 @@ pub(crate) struct NodeState {
     stopping: AtomicBool,
     network: Handle,
     counts: Arc<HttpCounts>,
+    /// Whoever asks the disks what is free has not come back.
+    asking_disks: Arc<AtomicBool>,
 }
 
 impl NodeState {
@@ -104,6 +106,7 @@ impl NodeState {
             stopping: AtomicBool::new(false),
             network,
             counts: Arc::default(),
+            asking_disks: Arc::default(),
         }
     }
 
@@ -291,7 +294,7 @@ fn router(state: Arc<NodeState>) -> Router {
 
 async fn metrics(State(state): State<Arc<NodeState>>) -> Response {
     let Some(node) = state.node.load_full() else { return unavailable("the node is starting") };
-    let free_bytes = free_bytes(node.broker.partitions.log_dirs()).await;
+    let free_bytes = free_bytes(node.broker.partitions.log_dirs(), &state.asking_disks).await;
     match page(&node, free_bytes, state.ready().err()) {
         Ok(page) => ([(CONTENT_TYPE, OPENMETRICS)], page).into_response(),
         // Only where a row of the list reads what is not of its kind.
@@ -319,9 +322,17 @@ fn unavailable(reason: &str) -> Response {
 }
 
 /// What is free on each dir's file system. Asked on another thread, as a disk that hangs may not answer.
-async fn free_bytes(dirs: &[Arc<LogDir>]) -> Vec<Option<u64>> {
+async fn free_bytes(dirs: &[Arc<LogDir>], asking: &Arc<AtomicBool>) -> Vec<Option<u64>> {
+    if asking.swap(true, Ordering::AcqRel) {
+        return vec![None; dirs.len()];
+    }
+    let asking = Arc::clone(asking);
     let quick: Vec<_> = dirs.iter().map(|dir| (!dir.is_offline() && !dir.is_slow()).then(|| dir.path().to_owned())).collect();
-    let asked = tokio::task::spawn_blocking(move || quick.into_iter().map(|path| free_bytes_at(&path?)).collect());
+    let asked = tokio::task::spawn_blocking(move || {
+        let free = quick.into_iter().map(|path| free_bytes_at(&path?)).collect();
+        asking.store(false, Ordering::Release);
+        free
+    });
     match tokio::time::timeout(FREE_BYTES_WAIT_MAX, asked).await {
         Ok(Ok(free)) => free,
         Ok(Err(_)) | Err(_) => vec![None; dirs.len()],

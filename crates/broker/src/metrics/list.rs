@@ -165,8 +165,8 @@ metrics! {
     "ottla_log_segments_deleted": Counter, "bytes", ["log_dir"], |look, out| {
         look.each_dir(|dir, path| out.put(&[path], dir.counts().segment_bytes_deleted.get()));
     };
-    /// Damaged places in log files, each counted once: found by a read for a consumer, by the scrub, or when a log was opened and could not
-    /// be. None is served as sound; the node's log names file, position and offsets. Anything but 0 wants a look at the disk.
+    /// Damaged places in log files, each counted once: found by a read for a consumer, by the scrub, or by the recovery of a log
+    /// that cannot be opened then, or ends before what was once synced. None is served as sound; the node's log names file, position and offsets. Anything but 0 wants a look at the disk.
     "ottla_log_damaged_batches": Counter, "", ["log_dir", "found"], |look, out| look.each_dir(|dir, path| {
         Found::ALL.into_iter().for_each(|found| out.put(&[path, found.label()], dir.counts().damages(found)));
     });

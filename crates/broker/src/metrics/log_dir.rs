@@ -11,7 +11,7 @@ pub enum Found {
     Fetch,
     /// The scrub.
     Scrub,
-    /// The opening of a log, which is then not served.
+    /// The opening of a log, which is then not served, or lacks what was once synced.
     Recovery,
 }
 

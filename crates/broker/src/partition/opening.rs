@@ -20,6 +20,7 @@ use super::folders::topic_id_of;
 use super::log_dir::DirHealth;
 use super::manager::Followed;
 use super::{LogDir, PartitionManager, PartitionStartError, TopicSettings};
+use crate::metrics::Found;
 
 /// Threads that open logs, over all directories (`num.recovery.threads.per.data.dir` for each, up to this).
 const LOADERS_MAX: usize = 32;
@@ -384,6 +385,7 @@ impl OpenJob {
                     tracing::warn!(partition = %self.name, "the log's end was cut: {torn:?}");
                 }
                 if recovery.ended_below_recovery_point {
+                    self.dir.counts().damage_found(Found::Recovery);
                     tracing::error!(
                         partition = %self.name,
                         "the log ends at {}, below {:?} to which it was once synced: acknowledged records are gone from this disk",
