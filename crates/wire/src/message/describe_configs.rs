@@ -67,7 +67,8 @@ pub struct DescribeConfigsResourceResult<'a> {
     pub value: Option<Cow<'a, str>>,
     /// Whether it cannot be altered.
     pub read_only: bool,
-    /// Whether nobody set it, in version 0.
+    /// Whether nobody set it, in version 0. Kafka's schema does not let it be left out of the others; here it is, since
+    /// `config_source` says the same.
     #[wire(until = 0, ignorable)]
     pub is_default: bool,
     /// Where the value comes from: 1 topic, 2 one broker, 3 all brokers, 4 `server.properties`, 5 the default.

@@ -58,7 +58,7 @@ pub struct ListOffsetsPartition {
     /// Milliseconds since 1970: the first record not older is wanted. Or one of this module's constants.
     pub timestamp: i64,
     /// How many offsets are wanted, in version 0.
-    #[wire(until = 0, default = 1, ignorable)]
+    #[wire(until = 0, default = 1)]
     pub max_num_offsets: i32,
 }
 
