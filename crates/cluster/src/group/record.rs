@@ -422,7 +422,29 @@ impl GroupMetadata {
     }
 }
 
+impl Default for ConsumerMemberMetadata {
+    /// Of a member that has said nothing yet.
+    fn default() -> ConsumerMemberMetadata {
+        ConsumerMemberMetadata {
+            instance: None,
+            rack: None,
+            client_id: "".into(),
+            client_host: "".into(),
+            topic_names: BTreeSet::new(),
+            topic_regex: None,
+            rebalance_timeout_ms: -1,
+            assignor: None,
+            classic: None,
+        }
+    }
+}
+
 impl ConsumerMemberMetadata {
+    /// The expression that it subscribes by, if it does.
+    pub fn expression(&self) -> Option<&Arc<str>> {
+        self.topic_regex.as_ref().filter(|regex| !regex.is_empty())
+    }
+
     fn bytes_max(&self) -> usize {
         let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
         let texts = self.instance.as_ref().map_or(0, |instance| instance.as_str().len())

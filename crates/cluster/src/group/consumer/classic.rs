@@ -53,12 +53,12 @@ impl Consumer {
     fn joined_classic(&mut self, step: &mut Step<'_>, request: &JoinGroup, id: &MemberId) -> Result<Joined, GroupError> {
         let (protocol, subscription) = request.protocols.first().ok_or(GroupError::InconsistentProtocol)?;
         let subscription = embedded::subscription(subscription).ok_or(GroupError::InconsistentProtocol)?;
-        let before = match &request.instance {
-            None => self.dynamic_member(id, true)?,
-            Some(instance) => self.static_classic(step, id, instance, request.member.is_empty())?,
-        };
-        let is_new = !self.members.contains_key(id);
-        let mut metadata = before.metadata.clone();
+        if let Some(instance) = &request.instance {
+            self.admit_static_classic(step, id, instance, request.member.is_empty())?;
+        }
+        let before = self.members.get(id);
+        let is_new = before.is_none();
+        let mut metadata = before.map(|before| before.metadata.clone()).unwrap_or_default();
         request.instance.iter().for_each(|instance| metadata.instance = Some(instance.clone()));
         subscription.rack.iter().for_each(|rack| metadata.rack = Some(Arc::clone(rack)));
         metadata.topic_names = subscription.topics;
@@ -66,11 +66,12 @@ impl Consumer {
         metadata.rebalance_timeout_ms = request.rebalance_timeout_ms;
         (metadata.client_id, metadata.client_host) = (Arc::clone(&request.client.id), Arc::clone(&request.client.host));
         metadata.classic = Some(protocols_of(request.session_timeout_ms, &request.protocols));
-        let subscription_changed = self.describe_member(step, id, &before.metadata, metadata)?;
+        let subscription_changed = self.describe_member(step, id, metadata)?;
         let owned = to_assignment(step.topics, &subscription.owned);
-        let after = self.go_on(step, id, is_new, subscription_changed, Some(&owned))?;
+        self.go_on(step, id, is_new, subscription_changed, Some(&owned))?;
+        let epoch = self.members.get(id).map_or(MemberEpoch::JOIN, |member| member.current.epoch);
         Ok(Joined {
-            generation: Generation(after.epoch.get()),
+            generation: Generation(epoch.get()),
             protocol_type: Some(CONSUMER.into()),
             protocol: Some(Arc::clone(protocol)),
             leader: MemberId::new(""),
@@ -80,17 +81,15 @@ impl Consumer {
     }
 
     /// As everywhere in the classic protocol, a new process takes a static member's place whether or not the one before has left it.
-    fn static_classic(&mut self, step: &mut Step<'_>, id: &MemberId, instance: &InstanceId, is_new: bool) -> Result<Member, GroupError> {
+    fn admit_static_classic(&mut self, step: &mut Step<'_>, id: &MemberId, instance: &InstanceId, is_new: bool) -> Result<(), GroupError> {
         match self.statics.get(instance).cloned() {
-            None if is_new => Ok(Member::default()),
-            None => Err(GroupError::UnknownInstance { instance: instance.clone() }),
-            Some(owner) if owner == *id => self.dynamic_member(id, false),
-            Some(owner) if is_new => {
-                let existing = self.dynamic_member(&owner, false)?;
-                Ok(self.replace(step, &owner, existing, id))
-            }
-            Some(owner) => Err(GroupError::FencedInstance { instance: instance.clone(), shown: id.clone(), owner }),
+            None if is_new => {}
+            None => return Err(GroupError::UnknownInstance { instance: instance.clone() }),
+            Some(owner) if owner == *id => {}
+            Some(owner) if is_new => self.replace(step, &owner, id),
+            Some(owner) => return Err(GroupError::FencedInstance { instance: instance.clone(), shown: id.clone(), owner }),
         }
+        Ok(())
     }
 
     /// SyncGroup of a member of the classic protocol.

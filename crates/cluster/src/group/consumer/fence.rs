@@ -25,14 +25,15 @@ impl Consumer {
     /// A member leaves (member epochs -1 and -2).
     pub fn leave(&mut self, step: &mut Step<'_>, request: &ConsumerGroupHeartbeat) -> Result<Leaving, GroupError> {
         let Some(instance) = &request.instance else {
-            return self.dynamic_member(&request.member, false).map(|_| Leaving::ForGood(request.member.clone()));
+            let id = request.member.clone();
+            return if self.has_member(&id) { Ok(Leaving::ForGood(id)) } else { Err(GroupError::UnknownMember { member: id }) };
         };
         let id = self.check_static(&request.member, instance)?;
         if request.epoch != MemberEpoch::LEAVE_STATIC {
             return Ok(Leaving::ForGood(id));
         }
-        let member = self.dynamic_member(&id, false)?;
-        let value = Some(CurrentAssignment { epoch: MemberEpoch::LEAVE_STATIC, revoking: Held::default(), ..member.current });
+        let Some(member) = self.members.get(&id) else { return Err(GroupError::UnknownMember { member: id }) };
+        let value = Some(CurrentAssignment { epoch: MemberEpoch::LEAVE_STATIC, revoking: Held::default(), ..member.current.clone() });
         self.whole(step, |consumer, step| {
             let (group, member) = (step.group.clone(), id.clone());
             consumer.write(step, GroupRecord::ConsumerGroupCurrentMemberAssignment { group, member, value });

@@ -73,40 +73,34 @@ impl Consumer {
         let joins = request.epoch == MemberEpoch::JOIN;
         let id = if request.member.is_empty() { MemberId::new(&request.fresh_id.to_string()) } else { request.member.clone() };
         self.check_room(step, &id, request.instance.as_ref())?;
-        let before = match &request.instance {
-            None => self.dynamic_member(&id, joins)?,
-            Some(instance) => self.static_member(step, &id, instance, joins)?,
-        };
-        check_epoch(&before, request.epoch, request.owned.as_ref())?;
+        match &request.instance {
+            None if joins || self.members.contains_key(&id) => {}
+            None => return Err(GroupError::UnknownMember { member: id }),
+            Some(instance) => self.admit_static(step, &id, instance, joins)?,
+        }
+        let before = self.members.get(&id);
+        let is_new = before.is_none();
+        if let Some(before) = before {
+            check_epoch(&before.current, request.epoch, request.owned.as_ref())?;
+        }
 
-        // 1. What it says of itself.
-        let mut metadata = before.metadata.clone();
-        request.instance.iter().for_each(|instance| metadata.instance = Some(instance.clone()));
-        request.rack.iter().for_each(|rack| metadata.rack = Some(Arc::clone(rack)));
-        request.assignor.iter().for_each(|assignor| metadata.assignor = Some(Arc::clone(assignor)));
-        if request.rebalance_timeout_ms != -1 {
-            metadata.rebalance_timeout_ms = request.rebalance_timeout_ms;
+        // 1. What it says of itself. Nearly always that is nothing new.
+        let mut subscription_changed = false;
+        if before.is_none_or(|before| says_something_new(&before.metadata, request)) {
+            let metadata = told(before.map(|before| before.metadata.clone()).unwrap_or_default(), request);
+            subscription_changed = self.describe_member(step, &id, metadata)?;
         }
-        if let Some(names) = &request.topic_names {
-            metadata.topic_names = names.iter().cloned().collect::<BTreeSet<_>>();
-        }
-        request.topic_regex.iter().for_each(|regex| metadata.topic_regex = Some(Arc::clone(regex)));
-        (metadata.client_id, metadata.client_host) = (Arc::clone(&request.client.id), Arc::clone(&request.client.host));
-        metadata.classic = None;
-        let is_new = !self.members.contains_key(&id);
-        let subscription_changed = self.describe_member(step, &id, &before.metadata, metadata)?;
 
         // 2. and 3.
-        let owned = request.owned.as_ref();
-        let after = self.go_on(step, &id, is_new, subscription_changed, owned)?;
+        let has_changed = self.go_on(step, &id, is_new, subscription_changed, request.owned.as_ref())?;
 
         let is_full = request.rebalance_timeout_ms != -1
             && (request.topic_names.is_some() || request.topic_regex.is_some())
             && request.owned.is_some();
-        let has_changed = !same_partitions(&before.current, &after);
-        let assignment = (joins || is_full || has_changed).then(|| after.assigned.to_assignment());
-        let heartbeat_interval_ms = step.config.consumer_heartbeat_interval_ms;
-        Ok(ConsumerGroupHeartbeatResponse { member: id, epoch: after.epoch, heartbeat_interval_ms, assignment })
+        let Some(member) = self.members.get(&id) else { return Err(GroupError::UnknownMember { member: id }) };
+        let (epoch, heartbeat_interval_ms) = (member.current.epoch, step.config.consumer_heartbeat_interval_ms);
+        let assignment = (joins || is_full || has_changed).then(|| member.current.assigned.to_assignment());
+        Ok(ConsumerGroupHeartbeatResponse { member: id, epoch, heartbeat_interval_ms, assignment })
     }
 
     /// A full group takes no more; a static member's place is in it already.
@@ -116,61 +110,56 @@ impl Consumer {
         if is_in || self.members.len() < max { Ok(()) } else { Err(GroupError::GroupFull { max }) }
     }
 
-    pub(super) fn dynamic_member(&self, id: &MemberId, joins: bool) -> Result<Member, GroupError> {
-        match self.members.get(id) {
-            Some(member) => Ok(member.clone()),
-            None if joins => Ok(Member::default()),
-            None => Err(GroupError::UnknownMember { member: id.clone() }),
-        }
-    }
-
-    fn static_member(&mut self, step: &mut Step<'_>, id: &MemberId, instance: &InstanceId, joins: bool) -> Result<Member, GroupError> {
+    fn admit_static(&mut self, step: &mut Step<'_>, id: &MemberId, instance: &InstanceId, joins: bool) -> Result<(), GroupError> {
         let Some(owner) = self.statics.get(instance).cloned() else {
-            return if joins { self.dynamic_member(id, true) } else { Err(GroupError::UnknownInstance { instance: instance.clone() }) };
+            return if joins { Ok(()) } else { Err(GroupError::UnknownInstance { instance: instance.clone() }) };
         };
-        let existing = self.dynamic_member(&owner, false)?;
         if owner == *id {
-            Ok(existing)
-        } else if !joins {
-            Err(GroupError::FencedInstance { instance: instance.clone(), shown: id.clone(), owner })
-        } else if existing.current.epoch != MemberEpoch::LEAVE_STATIC && !existing.is_classic() {
-            // A static member of the classic protocol says nothing when it goes.
-            Err(GroupError::UnreleasedInstance { instance: instance.clone(), owner })
-        } else {
-            Ok(self.replace(step, &owner, existing, id))
+            return Ok(());
         }
+        if !joins {
+            return Err(GroupError::FencedInstance { instance: instance.clone(), shown: id.clone(), owner });
+        }
+        // A static member of the classic protocol says nothing when it goes.
+        let has_left = |member: &Member| member.current.epoch == MemberEpoch::LEAVE_STATIC || member.is_classic();
+        if !self.members.get(&owner).is_none_or(has_left) {
+            return Err(GroupError::UnreleasedInstance { instance: instance.clone(), owner });
+        }
+        self.replace(step, &owner, id);
+        Ok(())
     }
 
     /// Another process takes a static member's place, with all that it was to have. The deadlines of the one before stay: should this be
     /// undone they still hold, and for who is no member they mean nothing.
-    pub(super) fn replace(&mut self, step: &mut Step<'_>, old: &MemberId, existing: Member, id: &MemberId) -> Member {
+    pub(super) fn replace(&mut self, step: &mut Step<'_>, old: &MemberId, id: &MemberId) {
+        let existing = self.members.get(old).cloned().unwrap_or_default();
         let target = self.targets.get(old).cloned().unwrap_or_default();
         member_tombstones(step.group, old).into_iter().for_each(|record| self.write(step, record));
         let current = CurrentAssignment { epoch: MemberEpoch::JOIN, ..existing.current };
         let (group, member) = (|| step.group.clone(), || id.clone());
         let records = [
-            GroupRecord::ConsumerGroupMemberMetadata { group: group(), member: member(), value: Some(existing.metadata.clone()) },
+            GroupRecord::ConsumerGroupMemberMetadata { group: group(), member: member(), value: Some(existing.metadata) },
             GroupRecord::ConsumerGroupTargetAssignmentMember { group: group(), member: member(), value: Some(target) },
-            GroupRecord::ConsumerGroupCurrentMemberAssignment { group: group(), member: member(), value: Some(current.clone()) },
+            GroupRecord::ConsumerGroupCurrentMemberAssignment { group: group(), member: member(), value: Some(current) },
         ];
         records.into_iter().for_each(|record| self.write(step, record));
-        Member { metadata: existing.metadata, current }
     }
 
-    /// Writes what a member says of itself, if it is something new. Whether it subscribes to something else.
+    /// Writes what a member says of itself. Whether it subscribes to something else than before.
     pub(super) fn describe_member(
         &mut self,
         step: &mut Step<'_>,
         id: &MemberId,
-        before: &ConsumerMemberMetadata,
         metadata: ConsumerMemberMetadata,
     ) -> Result<bool, GroupError> {
-        if *before == metadata && self.members.contains_key(id) {
+        let before = self.members.get(id).map(|member| &member.metadata);
+        if before == Some(&metadata) {
             return Ok(false);
         }
-        let expression = |metadata: &ConsumerMemberMetadata| metadata.topic_regex.clone().filter(|regex| !regex.is_empty());
-        let regex = expression(&metadata);
-        let subscription_changed = before.topic_names != metadata.topic_names || expression(before) != regex;
+        let regex = metadata.expression().cloned();
+        let had_regex = before.and_then(ConsumerMemberMetadata::expression);
+        let same_names = before.map_or(metadata.topic_names.is_empty(), |before| before.topic_names == metadata.topic_names);
+        let subscription_changed = !same_names || had_regex != regex.as_ref();
         let value = Some(metadata);
         self.write(step, GroupRecord::ConsumerGroupMemberMetadata { group: step.group.clone(), member: id.clone(), value });
         if let Some(regex) = &regex {
@@ -181,6 +170,7 @@ impl Consumer {
     }
 
     /// Brings the group on after one of its members has been heard of: the group epoch, the target assignment, and the member itself.
+    /// Whether the member has other partitions than before.
     pub(super) fn go_on(
         &mut self,
         step: &mut Step<'_>,
@@ -188,7 +178,7 @@ impl Consumer {
         is_new: bool,
         subscription_changed: bool,
         owned: Option<&Assignment>,
-    ) -> Result<CurrentAssignment, GroupError> {
+    ) -> Result<bool, GroupError> {
         let reason = match (is_new, subscription_changed) {
             (true, _) => Some(RebalanceReason::MemberJoined { said: None }),
             (false, true) => Some(RebalanceReason::SubscriptionChanged { said: None }),
@@ -210,7 +200,7 @@ impl Consumer {
         id: &MemberId,
         subscription_changed: bool,
         owned: Option<&Assignment>,
-    ) -> Result<CurrentAssignment, GroupError> {
+    ) -> Result<bool, GroupError> {
         let Some(member) = self.members.get(id) else { return Err(GroupError::UnknownMember { member: id.clone() }) };
         let nothing = Assignment::default();
         let next = Reconciliation {
@@ -223,16 +213,17 @@ impl Consumer {
             is_free: |topic, partition| !self.owners.contains_key(&(topic, partition)),
         }
         .next()?;
-        let Some(next) = next else { return Ok(member.current.clone()) };
+        let Some(next) = next else { return Ok(false) };
+        let has_changed = !same_partitions(&member.current, &next);
         let timeout_ms = member.metadata.rebalance_timeout_ms;
         if next.state != MemberState::UnrevokedPartitions {
             cancel_timer(step, Timer::Revocation, id);
         } else if !member.is_classic() {
             set_timer(step, Timer::Revocation, id, timeout_ms);
         }
-        let value = Some(next.clone());
+        let value = Some(next);
         self.write(step, GroupRecord::ConsumerGroupCurrentMemberAssignment { group: step.group.clone(), member: id.clone(), value });
-        Ok(next)
+        Ok(has_changed)
     }
 
     /// Every member has what it is to have: the rebalance is over.
@@ -249,8 +240,7 @@ impl Consumer {
 
 /// A member shows its epoch; one that joins (anew) shows none. One that shows the epoch before has not got its last answer, if it holds
 /// nothing that was not in it.
-fn check_epoch(member: &Member, shown: MemberEpoch, owned: Option<&Assignment>) -> Result<(), GroupError> {
-    let current = &member.current;
+fn check_epoch(current: &CurrentAssignment, shown: MemberEpoch, owned: Option<&Assignment>) -> Result<(), GroupError> {
     let holds_only_its_own =
         || owned.is_some_and(|owned| owned.iter().all(|(topic, partition)| current.assigned.contains(topic, partition)));
     if shown == MemberEpoch::JOIN || shown == current.epoch {
@@ -260,6 +250,39 @@ fn check_epoch(member: &Member, shown: MemberEpoch, owned: Option<&Assignment>) 
         return Ok(());
     }
     Err(GroupError::FencedMemberEpoch { shown: shown.get(), current: current.epoch.get() })
+}
+
+/// Whether a request says something of its member that is not known.
+fn says_something_new(known: &ConsumerMemberMetadata, request: &ConsumerGroupHeartbeat) -> bool {
+    let differs = |said: &Option<Arc<str>>, known: &Option<Arc<str>>| said.is_some() && said != known;
+    (request.instance.is_some() && request.instance != known.instance)
+        || differs(&request.rack, &known.rack)
+        || differs(&request.assignor, &known.assignor)
+        || (request.rebalance_timeout_ms != -1 && request.rebalance_timeout_ms != known.rebalance_timeout_ms)
+        || request
+            .topic_names
+            .as_ref()
+            .is_some_and(|names| names.iter().collect::<BTreeSet<_>>() != known.topic_names.iter().collect::<BTreeSet<_>>())
+        || differs(&request.topic_regex, &known.topic_regex)
+        || (&request.client.id, &request.client.host) != (&known.client_id, &known.client_host)
+        || known.classic.is_some()
+}
+
+/// What is known of a member after a request of the consumer protocol.
+fn told(mut metadata: ConsumerMemberMetadata, request: &ConsumerGroupHeartbeat) -> ConsumerMemberMetadata {
+    request.instance.iter().for_each(|instance| metadata.instance = Some(instance.clone()));
+    request.rack.iter().for_each(|rack| metadata.rack = Some(Arc::clone(rack)));
+    request.assignor.iter().for_each(|assignor| metadata.assignor = Some(Arc::clone(assignor)));
+    if request.rebalance_timeout_ms != -1 {
+        metadata.rebalance_timeout_ms = request.rebalance_timeout_ms;
+    }
+    if let Some(names) = &request.topic_names {
+        metadata.topic_names = names.iter().cloned().collect();
+    }
+    request.topic_regex.iter().for_each(|regex| metadata.topic_regex = Some(Arc::clone(regex)));
+    (metadata.client_id, metadata.client_host) = (Arc::clone(&request.client.id), Arc::clone(&request.client.host));
+    metadata.classic = None;
+    metadata
 }
 
 fn same_partitions(one: &CurrentAssignment, other: &CurrentAssignment) -> bool {

@@ -20,7 +20,7 @@ mod reconcile;
 mod replay;
 mod target;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ottla_model::{GroupEpoch, InstanceId, MemberEpoch, MemberId, PartitionId, TimestampMs, TopicId, TopicName};
@@ -48,27 +48,14 @@ pub(super) struct Member {
 impl Default for Member {
     /// One that has just come.
     fn default() -> Member {
-        Member {
-            metadata: ConsumerMemberMetadata {
-                instance: None,
-                rack: None,
-                client_id: "".into(),
-                client_host: "".into(),
-                topic_names: BTreeSet::new(),
-                topic_regex: None,
-                rebalance_timeout_ms: -1,
-                assignor: None,
-                classic: None,
-            },
-            current: nothing_yet(),
-        }
+        Member { metadata: ConsumerMemberMetadata::default(), current: nothing_yet() }
     }
 }
 
 impl Member {
     /// The expression that it subscribes by.
     fn expression(&self) -> Option<&Arc<str>> {
-        self.metadata.topic_regex.as_ref().filter(|expression| !expression.is_empty())
+        self.metadata.expression()
     }
 
     /// Whether it speaks the classic protocol.

@@ -29,9 +29,16 @@ pub(super) struct Reconciliation<'a, S, F> {
 impl<S: Fn(TopicId) -> bool, F: Fn(TopicId, PartitionId) -> bool> Reconciliation<'_, S, F> {
     /// What it has next; `None`: the same as now.
     pub fn next(&self) -> Result<Option<CurrentAssignment>, GroupError> {
+        let is_waiting = match self.current.state {
+            MemberState::Stable => self.current.epoch == self.target_epoch,
+            MemberState::UnrevokedPartitions => self.holds_any(&self.current.revoking),
+            MemberState::UnreleasedPartitions | MemberState::Unknown(_) => false,
+        };
+        if is_waiting && !self.subscription_changed {
+            return Ok(None);
+        }
         let next = match self.current.state {
-            MemberState::Stable if self.current.epoch == self.target_epoch => self.without_unsubscribed(),
-            MemberState::UnrevokedPartitions if self.holds_any(&self.current.revoking) => self.without_unsubscribed(),
+            _ if is_waiting => self.without_unsubscribed(),
             MemberState::Stable | MemberState::UnrevokedPartitions | MemberState::UnreleasedPartitions => {
                 self.towards_target(self.current.epoch)
             }
@@ -53,9 +60,6 @@ impl<S: Fn(TopicId) -> bool, F: Fn(TopicId, PartitionId) -> bool> Reconciliation
     /// At once takes away what it does not subscribe to any more. What else there is to do has to wait.
     fn without_unsubscribed(&self) -> CurrentAssignment {
         let mut next = self.current.clone();
-        if !self.subscription_changed {
-            return next;
-        }
         let (stays, goes): (Vec<_>, Vec<_>) = self.current.assigned.iter().partition(|(topic, _, _)| (self.is_subscribed)(*topic));
         if goes.is_empty() {
             return next;

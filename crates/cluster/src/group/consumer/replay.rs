@@ -181,3 +181,56 @@ fn tally(counts: &mut BTreeMap<Arc<str>, usize>, key: &Arc<str>, add: bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ottla_model::{MemberEpoch, PartitionId, TopicId, Uuid};
+
+    use super::super::super::record::{ConsumerMemberMetadata, Held};
+    use super::*;
+
+    const T: TopicId = TopicId(Uuid::from_bytes([1; 16]));
+
+    fn has(member: &str, partitions: &[i32]) -> GroupRecord {
+        let assigned: Held = partitions.iter().map(|partition| (T, PartitionId(*partition), MemberEpoch(1))).collect();
+        let value = Some(CurrentAssignment { assigned, ..nothing_yet() });
+        GroupRecord::ConsumerGroupCurrentMemberAssignment { group: "g".into(), member: member.into(), value }
+    }
+
+    fn owner(consumer: &Consumer, partition: i32) -> Option<&str> {
+        consumer.owners.get(&(T, PartitionId(partition))).map(MemberId::as_str)
+    }
+
+    #[test]
+    fn who_is_found_late_to_have_let_go_takes_nothing_from_who_has_it_since() {
+        let mut consumer = Consumer::default();
+        // That the first let go of partition 0 was compacted away.
+        for record in [has("one", &[0]), has("two", &[0]), has("one", &[1])] {
+            consumer.apply(record);
+        }
+        assert_eq!((owner(&consumer, 0), owner(&consumer, 1)), (Some("two"), Some("one")));
+    }
+
+    #[test]
+    fn what_records_did_their_undoing_takes_back() {
+        let named = |member: &str, topic: &str| {
+            let value = Some(ConsumerMemberMetadata { topic_names: [topic.into()].into(), ..ConsumerMemberMetadata::default() });
+            GroupRecord::ConsumerGroupMemberMetadata { group: "g".into(), member: member.into(), value }
+        };
+        let all = |consumer: &Consumer| {
+            let owners: BTreeMap<_, _> = consumer.owners.clone().into_iter().collect();
+            (consumer.to_records(&"g".into()), owners, consumer.names.clone())
+        };
+        let mut consumer = Consumer::default();
+        for record in [named("one", "a"), has("one", &[0, 1])] {
+            consumer.apply(record);
+        }
+        let before = all(&consumer);
+        let steps = [has("one", &[1]), named("one", "b"), named("two", "a"), has("two", &[0])];
+        let gone = ["one", "two"].into_iter().flat_map(|member| member_tombstones(&"g".into(), &member.into()));
+        let undo: Vec<GroupRecord> = steps.into_iter().chain(gone).map(|record| consumer.apply(record)).collect();
+        assert!(consumer.is_void() && consumer.owners.is_empty() && consumer.names.is_empty());
+        undo.into_iter().rev().for_each(|record| drop(consumer.apply(record)));
+        assert_eq!(all(&consumer), before);
+    }
+}
