@@ -97,7 +97,9 @@ impl Broker {
         let config = Arc::new(config);
         let bound = bind_all(&config).await?;
         let state = Arc::new(NodeState::starting(tokio::runtime::Handle::current()));
-        let http = {
+        let http = if config.http_listeners.is_empty() {
+            None
+        } else {
             let (config, state) = (Arc::clone(&config), Arc::clone(&state));
             tokio::task::spawn_blocking(move || BoundHttp::bind(&config.http_listeners)?.serve(&state)).await??
         };
