@@ -3,7 +3,10 @@
 //! Owns the order in which the project is checked, and the tools those checks need. Never holds a test of its own:
 //! what is tested lives in the crates, and this only runs it.
 
+mod bench;
+mod chaos;
 mod golden;
+mod lab;
 mod run;
 mod summary;
 mod test;
@@ -22,9 +25,11 @@ Tasks:
   test --quick    the part that needs nothing but Rust
   tidy            hold the crates to their direction of dependency, and the docs to the code
   docs            write docs/protocol.md, docs/configuration.md and docs/metrics.md anew from the tables they are made of
+  chaos           kill a node, stop it and cut its power under load, and read back all it acknowledged
+  bench           measure Ottla beside Kafka and beside a bare server
   tools           install what `test` needs (JDK 17, Maven, Go, cargo-deny) and fetch Kafka's own tools
 
-With CI=true a tool that cannot be had fails the run; elsewhere it is a skip, named at the end.
+`cargo xtask chaos --help` and `cargo xtask bench --help` have their options. With CI=true a tool that cannot be had fails the run; elsewhere it is a skip, named at the end.
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +41,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run_alone(),
         ["docs"] => test::regenerate_docs(),
         ["tools"] => tools::prepare_all(),
+        ["bench", rest @ ..] => return bench::main(rest),
+        ["chaos", rest @ ..] => return chaos::main(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             true

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::run;
 use crate::summary::{Outcome, Summary};
-use crate::{golden, tidy, tools};
+use crate::{chaos, golden, tidy, tools};
 
 /// How much to check.
 #[derive(Clone, Copy, PartialEq)]
@@ -34,6 +34,9 @@ pub fn run(scope: Scope) -> bool {
         summary.stage("rust tests", || run::shown(run::cargo_test(&["--workspace"])).into());
     }
     if built && scope == Scope::Everything {
+        for (name, kinds) in chaos::STAGES {
+            summary.stage(name, || chaos::stage(kinds));
+        }
         other_languages(&mut summary);
     }
     summary.print()

@@ -12,11 +12,20 @@ const PAGES: &[&str] = &[
     "docs/protocol.md",
     "docs/configuration.md",
     "docs/metrics.md",
+    "docs/performance.md",
 ];
 
 /// Every `cargo xtask ...` that a page may tell its reader to run.
-const TASKS: &[&str] =
-    &["cargo xtask test", "cargo xtask test --quick", "cargo xtask tidy", "cargo xtask docs", "cargo xtask tools", "cargo xtask help"];
+const TASKS: &[&str] = &[
+    "cargo xtask test",
+    "cargo xtask test --quick",
+    "cargo xtask bench",
+    "cargo xtask chaos",
+    "cargo xtask tidy",
+    "cargo xtask docs",
+    "cargo xtask tools",
+    "cargo xtask help",
+];
 
 pub fn check(tree: &Tree) -> Findings {
     let mut findings: Findings = PAGES.iter().filter(|page| !Tree::exists(page)).map(|page| format!("{page}: is missing")).collect();

@@ -1,0 +1,179 @@
+//! `cargo xtask chaos`: a node under a ledger of acknowledgements is killed, killed while it recovers, stopped, and loses
+//! its power; after each blow every record that was acknowledged is read back.
+//!
+//! The load goes on through all of it: `ottla perf ledger` sends each record again until it is acknowledged, and writes that
+//! down; `ottla perf audit` holds the topic against it. Two ledgers run, one of plain producers and one of idempotent
+//! ones, of which nothing may be there twice. A topic is made before each blow, and must be there after it.
+//! Never judges by itself what is lost: the audit does.
+
+mod options;
+mod plan;
+mod victim;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::lab::{Folder, disk, interrupt};
+use crate::run;
+use crate::summary::Outcome;
+use options::Options;
+use plan::{Kind, Round};
+use victim::{Audited, Victim};
+
+const USAGE: &str = "\
+Chaos: a node is killed, stopped and loses its power under load; nothing that it acknowledged may be lost.
+
+Usage: cargo xtask chaos [OPTIONS]
+
+  --rounds N            how many blows [default: 20]
+  --seed S              the plan's seed [default: from the clock; it is printed]
+  --short               a kill, a kill in recovery and, as root, a loss of power, with the debug build
+  --ottla PATH          the binary [default: a release build of this project]
+  --dir PATH            where the node's data lies [default: the system's temporary folder]
+  --config NAME=VALUE   a config of the topics; may be repeated. With write.caching=true a loss of power loses
+                        records, and the audit says so
+
+Loss of power needs root, for a file system on a loop device; without it there are only kills and stops.
+Exit codes: 0 nothing lost, 1 something lost or gone wrong, 2 not understood.
+";
+
+/// The task, with its arguments.
+pub fn main(words: &[&str]) -> ExitCode {
+    if words.contains(&"--help") || words.contains(&"-h") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    let options = match Options::parse(words) {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("{why}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match prepared(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Two stages of `cargo xtask test`. Each is a process of its own, so that its mounts and signals are its own too.
+pub fn stage(kinds: &'static str) -> Outcome {
+    if kinds == options::POWER
+        && let Err(why) = disk::check_possible()
+    {
+        return Outcome::Skipped(why);
+    }
+    let Ok(own) = std::env::current_exe() else { return Outcome::Failed("the path of this program is not known".to_owned()) };
+    run::shown(run::program(own, &["chaos", "--short", "--only", kinds])).into()
+}
+
+/// The kinds that [`stage`] takes.
+pub const STAGES: [(&str, &str); 2] = [("chaos", options::KILLS), ("power loss", options::POWER)];
+
+fn prepared(options: Options) -> Result<(), String> {
+    let possible = disk::check_possible().and_then(|()| disk::own_mounts());
+    let with_disk = possible.is_ok();
+    if let Err(why) = &possible {
+        println!("no loss of power: {why}");
+    }
+    let rounds = options.plan(with_disk);
+    if rounds.is_empty() {
+        return Err(format!("nothing of this can be done here: {}", possible.err().unwrap_or_default()));
+    }
+    let binary = match &options.ottla {
+        Some(path) => path.clone(),
+        None => built(options.is_short)?,
+    };
+    interrupt::watch();
+    let mut folder = Folder::make(&options.dir, "chaos")?;
+    println!("seed {}: {} rounds, in {}", options.seed, rounds.len(), folder.path().display());
+    let result = go_through(&binary, folder.path(), &options, &rounds, with_disk);
+    if result.is_err() && interrupt::check().is_ok() {
+        folder.keep();
+        eprintln!("kept: {} (the logs, the ledgers, and the data, or the disk's image disk.ext4)", folder.path().display());
+        eprintln!("to go through the same again: {}", options.line());
+    }
+    result
+}
+
+/// The binary: what `cargo xtask test` has built, or a release build.
+fn built(is_short: bool) -> Result<PathBuf, String> {
+    let (arguments, profile): (&[&str], _) = if is_short {
+        (&["build", "--quiet", "--package", "ottla"], "debug")
+    } else {
+        (&["build", "--quiet", "--package", "ottla", "--release"], "release")
+    };
+    run::shown(run::cargo(arguments))?;
+    Ok(run::target_dir().join(profile).join("ottla"))
+}
+
+fn go_through(binary: &Path, folder: &Path, options: &Options, rounds: &[Round], with_disk: bool) -> Result<(), String> {
+    let mut victim = Victim::start(binary, folder, &options.configs, with_disk)?;
+    println!(
+        "\n{:>5}  {:<22} {:>9} {:>12} {:>12} {:>6} {:>8} {:>13}",
+        "round", "what", "load s", "ready s", "acknowledged", "lost", "changed", "out of order"
+    );
+    let mut sum = Audited::default();
+    let mut unsound = Vec::new();
+    for (index, round) in rounds.iter().enumerate() {
+        let number = index + 1;
+        victim.load(round.load)?;
+        victim.make_topic(number)?;
+        let ready = blow(&mut victim, round).map_err(|why| format!("round {number}, {}: {why}", round.kind))?;
+        victim.topics_are_there(number).map_err(|why| format!("round {number}, {}: {why}", round.kind))?;
+        sum = victim.audit()?;
+        let Audited { acknowledged, lost, changed, out_of_order, .. } = sum;
+        let (load, ready) = (round.load.as_secs_f64(), ready.as_secs_f64());
+        println!("{number:>5}  {:<22} {load:>9.2} {ready:>12.3} {acknowledged:>12} {lost:>6} {changed:>8} {out_of_order:>13}", round.kind);
+        if !sum.is_sound() {
+            unsound.push(format!("round {number}, {}: {}", round.kind, sum.findings.join("; ")));
+            break;
+        }
+    }
+    if unsound.is_empty() {
+        sum = victim.end_of_load()?;
+        if !sum.is_sound() {
+            unsound.push(format!("at the end: {}", sum.findings.join("; ")));
+        }
+    }
+    println!(
+        "\n{} acknowledged: {} lost, {} changed, {} out of order, {} twice that may not be; {} of plain producers there twice",
+        sum.acknowledged, sum.lost, sum.changed, sum.out_of_order, sum.twice, sum.copies
+    );
+    if unsound.is_empty() { Ok(()) } else { Err(unsound.join("\n")) }
+}
+
+/// Does it, and has the node ready again; gives how long the last start took.
+fn blow(victim: &mut Victim, round: &Round) -> Result<Duration, String> {
+    match round.kind {
+        Kind::Kill => {
+            victim.kill()?;
+            victim.start_again()
+        }
+        Kind::KillInRecovery => {
+            victim.kill()?;
+            for _ in 0..round.starts_ended {
+                victim.start_for(round.share_of_start)?;
+                victim.kill()?;
+            }
+            victim.start_again()
+        }
+        Kind::Stop => victim.stop_and_go_on(round.stopped),
+        Kind::PowerLoss => {
+            victim.lose_power()?;
+            victim.start_again()
+        }
+        Kind::PowerLossInRecovery => {
+            victim.kill()?;
+            for _ in 0..round.starts_ended {
+                victim.start_for(round.share_of_start)?;
+                victim.lose_power()?;
+            }
+            victim.start_again()
+        }
+    }
+}
