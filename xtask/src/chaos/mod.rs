@@ -60,7 +60,7 @@ pub fn main(words: &[&str]) -> ExitCode {
     }
 }
 
-/// Two stages of `cargo xtask test`. Each is a process of its own, so that its mounts and signals are its own too.
+/// Two stages of `cargo xtask test`, behind the one that builds. Each is a process of its own, so that its mounts and signals are its own too.
 pub fn stage(kinds: &'static str) -> Outcome {
     if kinds == options::POWER
         && let Err(why) = disk::check_possible()
@@ -68,7 +68,9 @@ pub fn stage(kinds: &'static str) -> Outcome {
         return Outcome::Skipped(why);
     }
     let Ok(own) = std::env::current_exe() else { return Outcome::Failed("the path of this program is not known".to_owned()) };
-    run::shown(run::program(own, &["chaos", "--short", "--only", kinds])).into()
+    // Named, since a build of this package alone may choose other features, and build it all anew.
+    let binary = run::target_dir().join("debug/ottla").display().to_string();
+    run::shown(run::program(own, &["chaos", "--short", "--only", kinds, "--ottla", &binary])).into()
 }
 
 /// The kinds that [`stage`] takes.

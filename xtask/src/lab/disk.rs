@@ -24,8 +24,12 @@ pub fn check_possible() -> Result<(), String> {
     if !is_root() {
         return Err("a file system of its own needs root".to_owned());
     }
-    if !Path::new("/dev/loop-control").exists() {
-        return Err("there are no loop devices (/dev/loop-control)".to_owned());
+    // Root in a container may be without the right to mount, or without the devices.
+    if !run::succeeds(run::program("unshare", &["--mount", "true"])) {
+        return Err("no mount namespace can be had (`unshare --mount true` fails)".to_owned());
+    }
+    if !run::succeeds(run::program("losetup", &["--find"])) {
+        return Err("no loop device can be had (`losetup --find` fails)".to_owned());
     }
     if !run::succeeds(run::program("mkfs.ext4", &["-V"])) {
         return Err("mkfs.ext4 is missing; install e2fsprogs".to_owned());
