@@ -81,7 +81,8 @@ pub struct Victim {
 impl Victim {
     /// Starts it, makes its topics, and begins to write.
     pub fn start(binary: &Path, folder: &Path, configs: &[String], with_disk: bool) -> Result<Victim, String> {
-        let disk = if with_disk { Some(Disk::make(folder, DISK_BYTES)?) } else { None };
+        let mut disk = if with_disk { Some(Disk::make(folder, DISK_BYTES)?) } else { None };
+        disk.as_mut().map_or(Ok(()), Disk::prove)?;
         let data = disk.as_ref().map_or(folder, Disk::path).join("data");
         match &disk {
             Some(disk) => println!("the data lies on a disk of its own, {}", disk.image().display()),

@@ -101,6 +101,25 @@ impl Disk {
         self.mount()
     }
 
+    /// Shows that [`Self::cut`] does what it says: what was synced is there afterwards, what was not is not. A loss of
+    /// power that loses nothing would find nothing.
+    pub fn prove(&mut self) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("{} cannot be written to: {error}", self.mount_point.display());
+        let (synced, unsynced) = (self.mount_point.join("synced"), self.mount_point.join("unsynced"));
+        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+        fs::write(&synced, "x").and_then(|()| sync(&synced)).and_then(|()| sync(&self.mount_point)).map_err(failed)?;
+        fs::write(&unsynced, "x").map_err(failed)?;
+        self.cut()?;
+        self.mount_again()?;
+        if !fs::read(&synced).is_ok_and(|content| content == b"x") {
+            return Err(format!("{} has lost what was synced", self.image.display()));
+        }
+        if unsynced.exists() {
+            return Err(format!("{} has kept what was not synced: its power was not cut", self.image.display()));
+        }
+        fs::remove_file(&synced).map_err(|error| format!("cannot remove {}: {error}", synced.display()))
+    }
+
     fn mount(&mut self) -> Result<(), String> {
         let (image, mount_point) = (self.image.display().to_string(), self.mount_point.display().to_string());
         // The loop device that `mount` sets up goes with the last use of it.
