@@ -262,7 +262,8 @@ impl PartitionLog {
         let segment = &self.segments[at];
         let relative = segment.relative(offset);
         let entry = self.entry_before(at, offset, |e| e.relative <= relative)?;
-        Ok(entry.map_or(0, |e| e.position).min(segment.size))
+        // One that points behind the end would make what is there look as if it had been compacted away.
+        Ok(entry.map(|e| e.position).filter(|position| *position < segment.size).unwrap_or(0))
     }
 
     /// The last index entry for which `holds`, to be expected about where `offset` is.

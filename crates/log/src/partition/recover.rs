@@ -54,7 +54,7 @@ impl PartitionLog {
         let times: PendingIndex<TimeEntry> = self.index_as_found(at, FileKind::TimeIndex)?;
         let segment = &self.segments[at];
         let start = offsets.last.map_or(0, |e| e.position);
-        if start > segment.size {
+        if start > segment.size || !self.leads_to_its_batch(at, offsets.last)? {
             return Ok(false);
         }
         let mut tail = Tail::empty(segment.base, self.tail.created, self.tail.jitter_ms);
@@ -165,6 +165,10 @@ impl PartitionLog {
             let limit = segment.relative(anchor);
             offsets = self.sound_entries::<OffsetEntry>(base, FileKind::OffsetIndex, |e| e.relative < limit && e.position < size)?;
             times = self.sound_entries::<TimeEntry>(base, FileKind::TimeIndex, |e| e.relative < limit)?;
+            // An index that was damaged costs a longer way, not the log.
+            if !self.leads_to_its_batch(at, offsets.last().copied())? {
+                (offsets, times) = (Vec::new(), Vec::new());
+            }
         }
         let start = offsets.last().map_or(0, |e| e.position);
         let mut tail = Tail::empty(base, self.tail.created, self.jitter_ms(base, self.tail.created));
@@ -191,6 +195,16 @@ impl PartitionLog {
         checked.push((base, from));
         self.close_indexes_of(at)?;
         Ok(stop)
+    }
+
+    /// Whether the batch that an index entry speaks of is where it says. Without an entry there is nothing that leads astray.
+    fn leads_to_its_batch(&self, at: usize, entry: Option<OffsetEntry>) -> Result<bool, LogError> {
+        let Some(entry) = entry else { return Ok(true) };
+        let segment = &self.segments[at];
+        let file = segment.file(self.place(), FileKind::Log)?;
+        let mut scan = HeaderScan::new(&*file, entry.position, segment.size);
+        let step = scan.next().map_err(|e| self.read_failure(at, e))?;
+        Ok(matches!(step, Step::Batch(placed) if segment.relative(placed.header.last_offset()) == entry.relative))
     }
 
     /// Position of the first batch of a segment that reaches up to `offset` or beyond, known to be walkable up to there.
