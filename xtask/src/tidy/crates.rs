@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ottla-perf", &["ottla-model", "ottla-wire", "ottla-client"]),
     ("ottla", &["ottla-model", "ottla-broker", "ottla-client", "ottla-perf"]),
     ("ottla-e2e", &["ottla-model", "ottla-wire", "ottla-client"]),
+    ("ottla-fuzz", &["ottla-model", "ottla-wire", "ottla-log", "ottla-cluster"]),
     ("xtask", &[]),
 ];
 
