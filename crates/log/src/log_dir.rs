@@ -47,7 +47,7 @@ impl MetaProperties {
         // Java writes a property's `=`, `:` and spaces in values with a backslash.
         let get = |key: &str| {
             let lines = text.lines().map(str::trim_start).filter(|l| !l.starts_with(['#', '!']));
-            lines.filter_map(|l| l.split_once('=')).find(|(k, _)| k.trim() == key).map(|(_, v)| v.trim().replace('\\', ""))
+            lines.filter_map(|l| l.split_once('=')).find(|(k, _)| k.trim() == key).map(|(_, v)| v.replace('\\', "").trim().to_owned())
         };
         let need = |key: &str| get(key).filter(|v| !v.is_empty()).ok_or_else(|| bad(format!("`{key}` is not set")));
         let version = need("version")?;
@@ -205,6 +205,11 @@ mod tests {
         assert_eq!(meta.directory_id.unwrap().to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
         meta.write(&disk, dir).unwrap();
         assert_eq!(MetaProperties::read(&disk, dir).unwrap().unwrap(), meta);
+        let blank = "cluster.id=\\\ra\nnode.id=7\nversion=1\n";
+        disk.write_atomic(&dir.join(META_PROPERTIES_FILE), blank.as_bytes()).unwrap();
+        let meta = MetaProperties::read(&disk, dir).unwrap().unwrap();
+        meta.write(&disk, dir).unwrap();
+        assert_eq!(MetaProperties::read(&disk, dir).unwrap().unwrap(), meta, "an escaped blank in front is none of the value");
         for bad in ["version=0\n", "version=1\nnode.id=x\ncluster.id=a\n", "version=1\nnode.id=1\n", ""] {
             disk.write_atomic(&dir.join(META_PROPERTIES_FILE), bad.as_bytes()).unwrap();
             assert!(matches!(MetaProperties::read(&disk, dir), Err(LogError::BadFile { .. })), "{bad:?}");
