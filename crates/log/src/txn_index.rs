@@ -45,7 +45,8 @@ impl AbortedTxn {
                 last_offset: Offset(long(e, 18)),
                 last_stable_offset: Offset(long(e, 26)),
             })
-            .take_while(|t| t.first_offset >= Offset::ZERO && t.last_offset >= t.first_offset)
+            // A transaction has a record before its marker. Zeros, which a crash leaves where a file grew, are of the known version too.
+            .take_while(|t| t.first_offset >= Offset::ZERO && t.last_offset > t.first_offset)
             .collect()
     }
 }
@@ -60,7 +61,7 @@ mod tests {
             AbortedTxn { producer_id: ProducerId(9), first_offset: Offset(3), last_offset: Offset(1 << 40), last_stable_offset: Offset(2) };
         let mut bytes = txn.encode().to_vec();
         bytes.extend_from_slice(&txn.encode());
-        bytes.extend_from_slice(&[0; 20]);
+        bytes.extend_from_slice(&[0; ENTRY_LEN + 20]);
         assert_eq!(AbortedTxn::decode_all(&bytes), [txn, txn]);
         bytes[34] = 1;
         assert_eq!(AbortedTxn::decode_all(&bytes), [txn]);
