@@ -514,6 +514,8 @@ impl PartitionLog {
         self.sync.folder.change();
         self.sync.parent.change();
         self.sync.epochs.change();
+        // The entries of the active segment may be in the page cache alone.
+        self.sync.txn_index.change();
     }
 
     /// The time by which a new segment's roll is drawn forward, other for each segment and partition.
