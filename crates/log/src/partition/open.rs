@@ -146,13 +146,14 @@ impl PartitionLog {
         let epochs_known = log.load_epochs()?;
 
         let clean = hints.clean && !was_empty && epochs_known && log.open_clean_tail()?;
+        let synced = hints.recovery_point.unwrap_or(Offset::ZERO);
         let mut recovery = Recovery { clean, ..Recovery::default() };
         let mut checked = Vec::new();
         if recovery.clean {
             log.sync.durable_end = log.log_end_offset();
             log.rebuild_missing_indexes(log.segments.len() - 1, &found, &mut recovery)?;
         } else {
-            let recovery_point = if epochs_known { hints.recovery_point.unwrap_or(Offset::ZERO) } else { Offset::ZERO };
+            let recovery_point = if epochs_known { synced } else { Offset::ZERO };
             checked = log.recover(recovery_point, hints.compacted_upto.unwrap_or(Offset::ZERO), &found, &mut recovery)?;
             recovery.ended_below_recovery_point = hints.recovery_point.is_some_and(|p| p > log.log_end_offset());
         }
@@ -168,7 +169,9 @@ impl PartitionLog {
         if changed {
             log.sync.epochs_changed();
         }
-        log.load_producers(&found, !recovery.clean)?;
+        log.find_first_epochs()?;
+        let trusted = if recovery.clean { end } else { synced };
+        log.load_producers(&found, trusted, !recovery.clean)?;
         log.size_bytes = log.segments.iter().map(|s| u64::from(s.size)).sum();
         // Not before the end: while it opens, a log finds its way by headers alone, as damage to some records is no reason not to.
         for segment in &log.segments {

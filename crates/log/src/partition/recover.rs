@@ -20,6 +20,7 @@ use super::PartitionLog;
 use super::append::marker_of;
 use super::open::{Found, Recovery};
 use crate::disk::{DiskFile, OpenMode};
+use crate::epochs::EpochCache;
 use crate::error::{AppendError, IoContext, IoFailure, LogError, ReadError};
 use crate::index::{self, Entry, OffsetEntry, TimeEntry};
 use crate::producer_state::{ProducerBatch, ProducerState};
@@ -155,11 +156,36 @@ impl PartitionLog {
         recovery: &mut Recovery,
         checked: &mut Vec<(Offset, u32)>,
     ) -> Result<Option<Stop>, LogError> {
-        let segment = &self.segments[at];
-        let (base, size) = (segment.base, segment.size);
+        let base = self.segments[at].base;
         // Index entries at or below this offset were on stable storage before the recovery point passed it.
         let anchor = found.snapshots.range(base..=recovery_point.max(base)).next_back().copied();
         let anchor = anchor.filter(|s| *s > base && self.read_snapshot(*s).is_ok_and(|s| s.is_some()));
+        let start = self.begin_recovery_of(at, anchor)?;
+        let mut stop = self.walk_headers(at, start, Some(recovery_point))?;
+        let start = if start > 0 && stop.is_some() && self.tail.next_offset == base {
+            // No batch where the index has one: the log was cut, and the recovery point is from before. What lies below is there.
+            let start = self.begin_recovery_of(at, None)?;
+            stop = self.walk_headers(at, start, Some(recovery_point))?;
+            start
+        } else {
+            start
+        };
+        recovery.indexes_rebuilt += 1;
+        if let Some(stop) = stop {
+            self.close_indexes_of(at)?;
+            return Ok(Some(stop));
+        }
+        let from = self.position_reached(at, start, recovery_point)?;
+        let stop = self.check_batches(at, from, recovery)?;
+        checked.push((base, from));
+        self.close_indexes_of(at)?;
+        Ok(stop)
+    }
+
+    /// Keeps of a segment's indexes what lies below the anchor; gives the position of the batch from which they are made anew.
+    fn begin_recovery_of(&mut self, at: usize, anchor: Option<Offset>) -> Result<u32, LogError> {
+        let segment = &self.segments[at];
+        let (base, size) = (segment.base, segment.size);
         let (mut offsets, mut times) = (Vec::new(), Vec::new());
         if let Some(anchor) = anchor {
             let limit = segment.relative(anchor);
@@ -183,18 +209,8 @@ impl PartitionLog {
             let file = segment.file(self.place(), kind)?;
             file.truncate(len as u64).doing("cut", &kind.path(&self.dir, base))?;
         }
-        recovery.indexes_rebuilt += 1;
         self.tail = tail;
-
-        if let Some(stop) = self.walk_headers(at, start, Some(recovery_point))? {
-            self.close_indexes_of(at)?;
-            return Ok(Some(stop));
-        }
-        let from = self.position_reached(at, start, recovery_point)?;
-        let stop = self.check_batches(at, from, recovery)?;
-        checked.push((base, from));
-        self.close_indexes_of(at)?;
-        Ok(stop)
+        Ok(start)
     }
 
     /// Whether the batch that an index entry speaks of is where it says. Without an entry there is nothing that leads astray.
@@ -412,15 +428,20 @@ impl PartitionLog {
         }
     }
 
-    /// Producer state: the newest sound snapshot, and what was written since. `mend`: the indexes of aborted transactions may be
-    /// behind, or ahead.
-    pub(super) fn load_producers(&mut self, found: &Found, mend: bool) -> Result<(), LogError> {
+    /// Producer state: the newest sound snapshot up to `trusted`, and what was written since. `mend`: the indexes of aborted
+    /// transactions may be behind, or ahead.
+    ///
+    /// A snapshot beyond what is known to be synced may be sound while the index of aborted transactions below it is not: were it begun
+    /// from, their records would be read as committed.
+    pub(super) fn load_producers(&mut self, found: &Found, trusted: Offset, mend: bool) -> Result<(), LogError> {
         let end = self.log_end_offset();
+        // Below the first segment nothing is left to go through.
+        let trusted = trusted.max(self.segments[0].base).min(end);
         if found.snapshots.range(end.plus(1)..).next().is_some() {
             self.remove_snapshots(|at| at > end)?;
         }
         let mut from = self.segments[0].base;
-        for at in found.snapshots.range(..=end).rev().copied() {
+        for at in found.snapshots.range(..=trusted).rev().copied() {
             match self.read_snapshot(at)? {
                 Some(state) => {
                     self.producers = state;
@@ -437,6 +458,31 @@ impl PartitionLog {
         self.replay_producers(from, mend)
     }
 
+    /// Leader epochs from the batches that lie before the first that is known: of segments that were deleted and came back, as the crash
+    /// took their renames and left the epochs that were written after it.
+    pub(super) fn find_first_epochs(&mut self) -> Result<(), LogError> {
+        let Some((_, known_from)) = self.epochs.entries().first().copied().filter(|(_, start)| *start > self.log_start) else {
+            return Ok(());
+        };
+        let mut epochs = EpochCache::default();
+        for at in 0..self.segments.iter().take_while(|s| s.base < known_from).count() {
+            let file = self.segments[at].file(self.place(), FileKind::Log)?;
+            let mut scan = HeaderScan::new(&*file, 0, self.segments[at].size);
+            while let Step::Batch(placed) = scan.next().map_err(|e| self.read_failure(at, e))? {
+                let header = placed.header;
+                if header.next_offset() > self.log_start && header.base_offset < known_from {
+                    epochs.assign(header.leader_epoch, header.base_offset.max(self.log_start));
+                }
+            }
+        }
+        for (epoch, start) in self.epochs.entries() {
+            epochs.assign(*epoch, *start);
+        }
+        self.epochs = epochs;
+        self.sync.epochs_changed();
+        Ok(())
+    }
+
     /// Takes in the batches from `from` on, as if they were written now.
     pub(super) fn replay_producers(&mut self, from: Offset, mend: bool) -> Result<(), LogError> {
         if from >= self.log_end_offset() && !mend {
@@ -444,6 +490,9 @@ impl PartitionLog {
         }
         for at in self.segment_of(from).unwrap_or(0)..self.segments.len() {
             let base = self.segments[at].base;
+            if mend && base > from {
+                self.mend_snapshot(base)?;
+            }
             let mut aborted = Vec::new();
             let start = self.boundary_of(at, from.max(base)).map_err(into_log_error)?.position;
             let file = self.log_file(at)?;
@@ -484,18 +533,48 @@ impl PartitionLog {
         Ok(marker.and_then(|m| self.producers.apply_marker(id, epoch, &m, h.last_offset(), h.max_timestamp)))
     }
 
+    /// The snapshot at a segment's base, as a roll leaves it: once the segments before are deleted, nothing else speaks of their producers.
+    fn mend_snapshot(&mut self, base: Offset) -> Result<(), LogError> {
+        let path = FileKind::Snapshot.path(&self.dir, base);
+        let bytes = self.producers.encode();
+        match self.disk.read_all(&path) {
+            Ok(found) if found == bytes => return Ok(()),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(IoFailure { doing: "read", path, source }.into()),
+            _ => {}
+        }
+        let write = || -> io::Result<()> {
+            let file = self.disk.open(&path, OpenMode::Create)?;
+            file.truncate(0)?;
+            file.write_vectored_at(&[io::IoSlice::new(&bytes)], 0)?;
+            file.sync_data()
+        };
+        write().doing("write", &path)?;
+        self.sync.folder_changed();
+        Ok(())
+    }
+
     /// Entries from `from` on are those of the replay.
     fn mend_txn_index(&mut self, base: Offset, from: Offset, replayed: &[AbortedTxn]) -> Result<(), LogError> {
-        let stored = self.read_txn_index(base)?;
-        let mut right: Vec<AbortedTxn> = stored.iter().filter(|t| t.last_offset < from).copied().collect();
-        right.extend_from_slice(replayed);
-        if right == stored {
-            return Ok(());
-        }
         let path = FileKind::TxnIndex.path(&self.dir, base);
+        let stored = self.read_txn_index(base)?;
+        let kept = stored.partition_point(|t| t.last_offset < from);
+        if stored[kept..] == *replayed {
+            let len = (stored.len() * crate::txn_index::ENTRY_LEN) as u64;
+            match self.disk.stat(&path) {
+                // What does not read as an entry would hide those that come behind it.
+                Ok(found) if found.len != len => {}
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(IoFailure { doing: "look at", path, source }.into());
+                }
+                _ => return Ok(()),
+            }
+        }
+        // What lies before is nowhere else, and stays where it is: another crash must find it.
         let file = self.disk.open(&path, OpenMode::Create).doing("open", &path)?;
-        file.truncate(0).doing("cut", &path)?;
-        self.append_txn_index(base, &right)?;
+        file.truncate((kept * crate::txn_index::ENTRY_LEN) as u64).doing("cut", &path)?;
+        self.append_txn_index(base, replayed)?;
+        // A ticket has only those of the segments that it syncs itself.
+        file.sync_data().doing("sync", &path)?;
         self.sync.txn_index_changed();
         self.sync.folder_changed();
         Ok(())

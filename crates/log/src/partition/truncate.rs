@@ -126,7 +126,7 @@ impl PartitionLog {
         self.remove_snapshots(|at| at > end)?;
         let found = super::open::look(&*self.disk, &self.dir)?;
         self.producers = crate::producer_state::ProducerState::default();
-        self.load_producers(&found, true)
+        self.load_producers(&found, end, true)
     }
 
     /// Removes the snapshots at the offsets that `which` names, for good: one that came back after a crash would be taken for
