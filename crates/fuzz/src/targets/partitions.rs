@@ -49,6 +49,7 @@ impl Opening {
             clean: bit(2),
             log_start: bit(3).then_some(Offset(1)),
             high_watermark: None,
+            compacted_upto: None,
         };
         Opening { hints, last_segment: bit(4), mend_crcs: bit(5) }
     }
@@ -212,7 +213,7 @@ fn goes_on(disk: &MemDisk, mut log: PartitionLog, bytes: usize) {
     if let Err(error) = log.close_cleanly() {
         panic!("the log does not close: {error}");
     }
-    let hints = OpenHints { recovery_point: Some(after), clean: true, log_start: Some(start), high_watermark: None };
+    let hints = OpenHints { recovery_point: Some(after), clean: true, log_start: Some(start), high_watermark: None, compacted_upto: None };
     let (log, recovery) = open(disk, hints, bytes + 1000).unwrap_or_else(|e| panic!("what was closed cleanly does not open: {e}"));
     assert!(recovery.clean, "{recovery:?}");
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (start, after));
