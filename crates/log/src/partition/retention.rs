@@ -209,14 +209,26 @@ impl PartitionLog {
             file.write_vectored_at(&[io::IoSlice::new(&self.producers.encode())], 0)
         };
         write().doing("write", &snapshot)?;
-        // Left over from a roll that failed half way, or a crash: empty, or of a log that was cut.
+        if let Err(e) = self.make_segment_files(base) {
+            // This segment goes on beyond `base`: a file of that name would be taken for its end, and all behind it be dropped.
+            if let Err(left) = self.remove_if_there(FileKind::Log, base) {
+                self.fail(format!("a segment that could not be begun was left behind: {left}"));
+            }
+            self.sync.folder_changed();
+            return Err(e);
+        }
+        self.begin_segment(base, now);
+        self.sync.snapshot_taken(base);
+        Ok(())
+    }
+
+    /// Left over from a roll that failed half way, or a crash, they are empty, or of a log that was cut. The `.log` is the last to be made.
+    fn make_segment_files(&self, base: Offset) -> Result<(), LogError> {
         for kind in [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::Log] {
             let path = kind.path(&self.dir, base);
             let file = self.disk.open(&path, OpenMode::Create).doing("make", &path)?;
             file.truncate(0).doing("cut", &path)?;
         }
-        self.begin_segment(base, now);
-        self.sync.snapshot_taken(base);
         Ok(())
     }
 
