@@ -36,7 +36,10 @@ impl PartitionLog {
         self.marks.lock().clear();
         self.forget_damages(|_| true);
         // The last first: a crash in between leaves a shorter log, not one with a gap.
-        self.remove_segments_from(at + 1)?;
+        if self.remove_segments_from(at + 1)? > 0 {
+            // For good, before the cut that is: names that came back behind it would make a gap below the old recovery point.
+            self.disk.sync_dir(&self.dir).doing("sync the folder", &self.dir)?;
+        }
         let (base, dropped) = (self.segments[at].base, self.segments[at].size - cut.position);
         let path = FileKind::Log.path(&self.dir, base);
         let file = if was_active { self.log_file(at)? } else { self.segments[at].file(self.place(), FileKind::Log)? };
