@@ -215,13 +215,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "disk-end-to-end",
-        work: "on disk: end to end, 500/s",
+        work: "on disk: end to end, 100/s",
         kind: Kind::Load(Load {
             command: "end-to-end",
             partitions: "1",
             acknowledged: OnDisk,
             filled_mib: None,
-            arguments: &["--rate", "500", "--seconds", "7"],
+            arguments: &["--rate", "100", "--seconds", "10"],
             kept: &[P50, P99],
             with_limit: false,
         }),
