@@ -9,9 +9,9 @@ pub(crate) struct SegmentFacts {
     /// Exclusive.
     pub end: Offset,
     pub bytes: u64,
-    /// Of its records, or its file's when they have none. Of use with `min.compaction.lag.ms` only.
+    /// Of its records, or its file's when they have none. Of use in dirty segments, with `min.compaction.lag.ms`.
     pub largest_timestamp: i64,
-    /// Of its first batch; -1: not known. Of use with `max.compaction.lag.ms` only.
+    /// Of its first batch; -1: not known. Of use in the oldest dirty segment, with `max.compaction.lag.ms`.
     pub first_timestamp: i64,
 }
 

@@ -53,14 +53,18 @@ impl PartitionLog {
         }
         let rules = Rules { min_lag_ms: self.config.min_compaction_lag_ms, max_lag_ms: self.config.max_compaction_lag_ms };
         let mut sealed = Vec::with_capacity(self.segments.len() - 1);
+        // Of the oldest dirty segment alone: to know it, its file has to be read.
+        let mut wants_first = rules.max_lag_ms != i64::MAX;
         for at in 0..self.segments.len() - 1 {
             let segment = &self.segments[at];
             let (mut largest_timestamp, mut first_timestamp) = (TimestampMs::NONE.0, TimestampMs::NONE.0);
-            if rules.min_lag_ms > 0 {
+            let is_dirty = self.end_of(at) > self.compacted_upto;
+            if rules.min_lag_ms > 0 && is_dirty {
                 largest_timestamp = self.largest_or_modified(at)?;
             }
-            if rules.max_lag_ms != i64::MAX && self.end_of(at) > self.compacted_upto && segment.size > 0 {
+            if wants_first && is_dirty && segment.size > 0 {
                 first_timestamp = self.batch_at(at, 0)?.header.max_timestamp;
+                wants_first = first_timestamp < 0;
             }
             let (base, end, bytes) = (segment.base, self.end_of(at), u64::from(segment.size));
             sealed.push(SegmentFacts { base, end, bytes, largest_timestamp, first_timestamp });

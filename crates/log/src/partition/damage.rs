@@ -81,6 +81,8 @@ impl Checking {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScrubPlace {
     segment: Offset,
+    /// Which file the position is in: compaction may have put another in its place.
+    id: Option<FileId>,
     position: u32,
     /// The offset that is expected at the position; `None`: any that rises.
     next_offset: Option<Offset>,
@@ -88,7 +90,7 @@ pub struct ScrubPlace {
 
 impl Default for ScrubPlace {
     fn default() -> Self {
-        ScrubPlace { segment: Offset::ZERO, position: 0, next_offset: None }
+        ScrubPlace { segment: Offset::ZERO, id: None, position: 0, next_offset: None }
     }
 }
 
@@ -357,16 +359,17 @@ impl PartitionLog {
     /// is left to its readers.
     pub fn begin_scrub(&self, from: ScrubPlace, bytes_max: u32) -> Result<Option<ScrubStep>, IoFailure> {
         let sealed = &self.segments[..self.segments.len() - 1];
-        let open = |at: usize| from.segment != sealed[at].base || from.position < sealed[at].size;
+        let goes_on = |at: usize| from.segment == sealed[at].base && from.id == Some(sealed[at].id(FileKind::Log));
+        let open = |at: usize| !goes_on(at) || from.position < sealed[at].size;
         let first = sealed.partition_point(|s| s.base < from.segment);
         let Some(at) = (first..sealed.len()).find(|at| open(*at)) else { return Ok(None) };
         let segment = &sealed[at];
-        let start = ScrubPlace { segment: segment.base, position: 0, next_offset: Some(segment.base) };
-        let place = if from.segment == segment.base && from.position > 0 { from } else { start };
+        let id = segment.id(FileKind::Log);
+        let start = ScrubPlace { segment: segment.base, id: Some(id), position: 0, next_offset: Some(segment.base) };
+        let place = if goes_on(at) { from } else { start };
         let path = FileKind::Log.path(&self.dir, segment.base);
         let file = self.log_file(at)?;
         let bytes_max = bytes_max.max(BATCHES_CHUNK_BYTES as u32);
-        let id = segment.id(FileKind::Log);
         let end = self.end_of(at);
         Ok(Some(ScrubStep { file, id, path, place, size: segment.size, end, bytes_max, reached: place, suspect: false }))
     }

@@ -5,6 +5,7 @@ use ottla_wire::batch::{BatchView, DecompressLimits, EndTxnMarker, TxnResult, co
 
 use super::*;
 use crate::compact::{CompactionError, CompactionStats, MapLimits};
+use crate::disk::RealDisk;
 use crate::segment::FileKind;
 
 /// Numbers by a seed.
@@ -288,6 +289,53 @@ fn old_files_serve_their_readers_until_their_delay_is_over() {
 }
 
 #[test]
+fn a_log_on_a_real_disk_is_compacted_while_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, folder) = (Arc::new(RealDisk::new()), dir.path().join("t-0"));
+    let mut log = new_log_on(Arc::clone(&disk) as _, &folder, config());
+    for i in 0..60 {
+        write(&mut log, &[(&format!("key{}", i % 7), Some(&format!("{i:0>40}"))), ("all", Some("x"))]);
+    }
+    seal(&mut log);
+    let reader = log.read(Offset(0), Offset(120), 1 << 20, true).unwrap();
+    let before = bytes_of(&reader);
+    compact(&mut log, MapLimits::default(), NOW).unwrap();
+    let left = records(&log);
+    assert_eq!(left.len(), 8);
+    assert_eq!(bytes_of(&reader), before, "by the files that were open");
+    assert!(log.remove_deleted_files(TimestampMs(i64::MAX)).unwrap() > 8);
+    assert_eq!(bytes_of(&reader), before, "even when they have no name any more");
+    log.close_cleanly().unwrap();
+    let hints = OpenHints { clean: true, ..OpenHints::default() };
+    let (log, recovery) = PartitionLog::open(disk, &folder, config(), hints, NOW).unwrap();
+    assert!(recovery.clean);
+    assert_eq!((records(&log), log.log_end_offset()), (left, Offset(120)));
+}
+
+#[test]
+fn the_scrub_begins_a_segment_anew_that_was_replaced_meanwhile() {
+    let large = LogConfig { segment_bytes: 4 << 20, ..config() };
+    let mut log = new_log(&MemDisk::new(), large);
+    let value = "x".repeat(100_000);
+    for i in 0..12 {
+        write(&mut log, &[(&format!("key{}", i % 5), Some(&value)), ("all", Some(&value[..i * 1_000]))]);
+    }
+    seal(&mut log);
+    let step = |log: &PartitionLog, place| {
+        let mut step = log.begin_scrub(place, 1).unwrap()?;
+        step.run().unwrap();
+        Some(log.finish_scrub(&step).unwrap())
+    };
+    // Within the segment, by what was there.
+    let mut place = step(&log, crate::ScrubPlace::default()).unwrap();
+    compact(&mut log, MapLimits::default(), NOW).unwrap();
+    while let Some(next) = step(&log, place) {
+        place = next;
+    }
+    assert_eq!(log.take_new_damages(), []);
+}
+
+#[test]
 fn a_log_that_was_cut_or_deleted_from_meanwhile_keeps_what_it_has() {
     type Change = fn(&mut PartitionLog);
     let changes: [(&str, Change); 3] = [
@@ -433,4 +481,17 @@ fn codecs_and_horizons_survive() {
 fn records_of(batch: &BatchView<'_>) -> Vec<(i64, i64)> {
     let records = batch.records(&DecompressLimits::default()).unwrap();
     records.iter().map(|r| r.map(|r| (r.offset, r.timestamp)).unwrap()).collect()
+}
+
+#[test]
+fn a_segment_is_closed_in_time_for_the_largest_lag() {
+    for (compact, expected) in [(true, 2), (false, 1)] {
+        let config = LogConfig { max_compaction_lag_ms: 1_000, cleanup_compact: compact, ..config() };
+        let mut log = new_log(&MemDisk::new(), config);
+        for (later_ms, segments) in [(0, 1), (1_000, 1), (1_001, expected)] {
+            let builder = BatchBuilder::new(Compression::None, usize::MAX);
+            append(&mut log, &pairs(builder, NOW.0 + later_ms, &[("a", Some("1"))]));
+            assert_eq!(log.segment_count(), segments, "compact: {compact}, {later_ms} ms");
+        }
+    }
 }
