@@ -92,7 +92,7 @@ fn other_languages(summary: &mut Summary) {
     });
     summary.stage("kafka clients", || match &kafka_libs {
         Ok(libs) => {
-            let mut command = interop_tests(&["kafka_tools", "java_clients", "dump_log", "retention"]);
+            let mut command = interop_tests(&["kafka_tools", "java_clients", "groups", "dump_log", "retention"]);
             command.env("OTTLA_KAFKA_LIBS", libs);
             run::shown(command).into()
         }

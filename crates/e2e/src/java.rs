@@ -15,6 +15,8 @@ pub const CONSOLE_PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
 pub const CONSOLE_CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 /// kafka-producer-perf-test
 pub const PRODUCER_PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
+/// kafka-consumer-groups
+pub const CONSUMER_GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 /// kafka-dump-log
 pub const DUMP_LOG: &str = "org.apache.kafka.tools.DumpLogSegments";
 /// kafka-delete-records
