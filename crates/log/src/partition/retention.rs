@@ -100,6 +100,14 @@ impl PartitionLog {
             // There is always a segment to append to.
             self.roll(now)?;
         }
+        if self.sync.is_folder_dirty()
+            && let Err(source) = self.disk.sync_dir(&self.dir)
+        {
+            // The names of what stays before those of what goes are taken: with neither, the log would begin anew at offset 0.
+            let failure = IoFailure { doing: "sync the folder", path: self.dir.to_path_buf(), source };
+            self.fail(&failure);
+            return Err(failure.into());
+        }
         self.log_start = self.log_start.max(old.log_start);
         if self.epochs.truncate_from_start(self.log_start) {
             self.sync.epochs_changed();

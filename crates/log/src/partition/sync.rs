@@ -112,6 +112,10 @@ impl SyncState {
         self.folder.change();
     }
 
+    pub fn is_folder_dirty(&self) -> bool {
+        self.folder.is_dirty()
+    }
+
     pub fn parent_changed(&mut self) {
         self.parent.change();
     }
