@@ -309,6 +309,29 @@ fn members_that_wait_in_a_rebalance_are_to_join_the_group_that_it_becomes() {
 }
 
 #[test]
+fn what_members_hold_counts_also_when_the_classic_group_forgot_what_it_assigned() {
+    let mut world = World::with(at_once());
+    let [one, two] = classic_pair(&mut world, cooperative(None));
+    // A rebalance that another member breaks off before the leader has assigned.
+    let (_, third) = world.begin_to_join(cooperative(None));
+    for member in [&one, &two] {
+        world.send_join(member.request());
+    }
+    assert!(world.joined(third).result.is_ok());
+    world.begin_to_join(cooperative(None));
+    assert_eq!(world.state(), GroupState::PreparingRebalance);
+    let mut peer = Peer::of("m1");
+    peer.beat(&mut world).unwrap();
+    assert!(peer.owned.is_empty(), "both still hold what they had");
+    let described = world.describe_consumer().unwrap();
+    let held = |classic: &Classic| {
+        let member = described.members.iter().find(|member| member.member == classic.id).unwrap();
+        member.assignment.iter().flat_map(|named| &named.partitions).map(|partition| partition.get()).collect::<Vec<_>>()
+    };
+    assert_eq!((held(&one), held(&two)), (one.owned.clone(), two.owned.clone()));
+}
+
+#[test]
 fn a_classic_member_must_speak_what_the_others_speak() {
     let mut world = World::with(at_once());
     mixed(&mut world);
@@ -434,5 +457,18 @@ fn a_member_goes_over_under_its_own_instance() {
     let fenced = GroupError::FencedInstance { instance: "i1".into(), shown: member.id.clone(), owner: "m1".into() };
     assert_eq!(member.heartbeat(&mut world), Err(fenced));
     assert_eq!(world.describe_consumer().unwrap().members.len(), 1);
+    world.check_replay();
+}
+
+#[test]
+fn what_the_classic_group_had_not_assigned_is_assigned_also_if_only_a_static_member_is_replaced() {
+    let mut world = World::with(at_once());
+    let token = world.send_join(cooperative(Some("i1")));
+    world.pass_ms(3_000);
+    assert!(world.joined(token).result.is_ok());
+    assert_eq!(world.state(), GroupState::CompletingRebalance);
+    let mut peer = Peer::new(ConsumerGroupHeartbeat { instance: instance("i1"), ..joining("m1") });
+    peer.beat(&mut world).unwrap();
+    assert_eq!((peer.owned.len(), peer.epoch), (4, MemberEpoch(2)));
     world.check_replay();
 }

@@ -224,8 +224,9 @@ impl Consumer {
             });
             consumer.write(step, GroupRecord::ConsumerGroupMemberMetadata { group: step.group.clone(), member: id.clone(), value });
         }
-        let hash = consumer.topics_hash(step);
-        consumer.write(step, GroupRecord::ConsumerGroupMetadata { group: step.group.clone(), value: Some((epoch, hash)) });
+        // No hash: what the classic group assigned need not be all that there is, so that the first look at the topics assigns anew, also if
+        // who joined took another's place and changes nothing by that.
+        consumer.write(step, GroupRecord::ConsumerGroupMetadata { group: step.group.clone(), value: Some((epoch, 0)) });
         for (id, _) in classic.members() {
             let target = targets.remove(id).unwrap_or_default();
             let since = MemberEpoch::reached(epoch);
