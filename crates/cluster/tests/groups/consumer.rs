@@ -359,12 +359,14 @@ fn what_does_not_fit_into_the_log_changes_nothing() {
     let mut world = World::with(GroupConfig { batch_bytes_max: 2_000, ..at_once() });
     let mut peer = Peer::of("m1");
     peer.beat(&mut world).unwrap();
+    world.set_topics(2, &[("a", 6)]);
     let before = world.coordinator.settled_records();
     let names = (0..200).map(|number| format!("some-topic-{number}").into()).collect();
     let refused = world.consumer_heartbeat(ConsumerGroupHeartbeat { topic_names: Some(names), ..joining("m2") });
     assert!(matches!(refused, Err(GroupError::TooLarge { max: 2_000, .. })), "{refused:?}");
     assert_eq!(world.coordinator.settled_records(), before);
-    assert_eq!(peer.beat(&mut world).unwrap().epoch, MemberEpoch(1));
+    // Nor is it forgotten what there was to be done.
+    assert_eq!((peer.beat(&mut world).unwrap().epoch, peer.owned.len()), (MemberEpoch(2), 6));
     world.check_replay();
 }
 
@@ -432,4 +434,24 @@ fn a_group_is_deleted_when_it_has_no_members_and_nothing_is_left_of_it() {
     assert_eq!(world.coordinator.group_count(), 0);
     world.check_replay();
     assert_eq!(world.ask(delete), Response::DeleteGroup(Err(GroupError::GroupNotFound { group: group(GROUP) })));
+}
+
+#[test]
+fn a_group_of_which_only_offsets_are_left_is_of_no_protocol() {
+    let mut world = world();
+    let mut peer = Peer::of("m1");
+    peer.beat(&mut world).unwrap();
+    peer.leave(&mut world, MemberEpoch::LEAVE).unwrap();
+    world.commit(commit(vec![offset("a", 0, 7)])).unwrap();
+    // As a log may be that ends between the last record of one protocol and the first of the other.
+    let group = || group(GROUP);
+    let records = vec![
+        GroupRecord::ConsumerGroupTargetAssignmentMetadata { group: group(), value: None },
+        GroupRecord::ConsumerGroupMetadata { group: group(), value: None },
+    ];
+    world.log.push(Batch { proposal: Proposal::NONE, content: BatchContent::Records(records) });
+    world.fail_over();
+    let listed = world.list(&[], &[]);
+    assert_eq!((listed.len(), listed[0].group_type, &*listed[0].protocol_type), (1, GroupType::Classic, ""));
+    assert_eq!(world.offsets().len(), 1);
 }

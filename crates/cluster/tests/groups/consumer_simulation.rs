@@ -66,6 +66,8 @@ struct Actor {
     inflight: Option<(Token, Option<BTreeSet<Partition>>)>,
     /// The last answer was lost or an error.
     full: bool,
+    /// It leads a classic group, and assigned by this version of the topics.
+    led_by: Option<u64>,
 }
 
 impl Actor {
@@ -78,7 +80,7 @@ impl Actor {
     fn restart(&mut self) {
         self.owned.clear();
         (self.next, self.told, self.slow) = (None, None, 0);
-        (self.phase, self.epoch, self.full) = (Phase::Out, 0, true);
+        (self.phase, self.epoch, self.full, self.led_by) = (Phase::Out, 0, true, None);
     }
 }
 
@@ -406,7 +408,10 @@ impl Simulation {
             Response::JoinGroup(JoinGroupResponse { member, result }) => match result {
                 Ok(joined) => {
                     (actor.id, actor.epoch, actor.phase) = (member, joined.generation.get(), Phase::Syncing);
-                    let assignments = if joined.leader == actor.id { self.lead(&joined.members) } else { vec![] };
+                    let leads = joined.leader == actor.id;
+                    // One that is told to keep the assignment does not know what it was made for.
+                    actor.led_by = leads.then_some(if joined.skip_assignment { 0 } else { self.version });
+                    let assignments = if leads { self.lead(&joined.members) } else { vec![] };
                     self.sync(at, assignments);
                 }
                 Err(GroupError::MemberIdRequired { assigned }) => (actor.id, actor.phase) = (assigned, Phase::Out),
@@ -506,7 +511,9 @@ impl Simulation {
         let actor = &mut self.actors[at];
         if actor.classic {
             let (group, member, instance) = (GROUP.into(), actor.id.clone(), actor.instance.clone());
-            if actor.phase == Phase::In {
+            // In a classic group it is for the leader to see that topics changed.
+            let is_behind = actor.led_by.is_some_and(|version| version != self.version);
+            if actor.phase == Phase::In && !is_behind {
                 let request = Heartbeat { group, member, instance, generation: Generation(actor.epoch) };
                 return self.send(at, Request::Heartbeat(request), None);
             }
@@ -556,6 +563,7 @@ impl Simulation {
             told: None,
             inflight: None,
             full: true,
+            led_by: None,
         };
         self.actors.push(actor);
     }
