@@ -163,6 +163,40 @@ async fn a_sync_that_finds_no_room_for_a_small_file_is_tried_again() {
     assert_values(&broker.partition("logs", 0), &["a"]);
 }
 
+/// A start makes a new leader epoch, of which there are no records yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_started_on_a_full_disk_shows_what_it_has() {
+    for seed in 0..10 {
+        let broker = TestBroker::start().await;
+        broker.create_topic("logs", 1, &[]).await;
+        acknowledged_at(&broker.partition("logs", 0), "a", 0).await;
+        let mut broker = broker.restart(false).await;
+        acknowledged_at(&broker.partition("logs", 0), "b", 0).await;
+        let crashed = broker.disk.crash(seed);
+        crashed.set_space(Some(Space { total_bytes: TOTAL, free_bytes: 0 }));
+        // Twice: the epoch of the first start stays without a record.
+        for _ in 0..2 {
+            let disk = if broker.disk.space_left() == 0 { broker.disk.clone() } else { crashed.clone() };
+            broker = broker.restart_on(disk).await;
+            let partition = broker.partition("logs", 0);
+            partition.reach(Offset(2), deadline_after(60_000)).await.unwrap();
+            assert_values(&partition, &["a", "b"]);
+            assert_no_room(append_at(&partition, "refused", 0));
+        }
+        broker.disk.set_space(None);
+        assert_eq!(acknowledged_at(&broker.partition("logs", 0), "c", LOOK_INTERVAL_MS).await, Offset(2));
+        // What is below the recovery point is not read again: its epochs have to be in their file.
+        broker.partition("logs", 0).log_dir().write_checkpoint(super::checkpoints::Checkpoint::RecoveryPoints).unwrap();
+        let crashed = broker.disk.crash(seed);
+        let broker = broker.restart_on(crashed).await;
+        let partition = broker.partition("logs", 0);
+        partition.reach(Offset(3), deadline_after(60_000)).await.unwrap();
+        assert_values(&partition, &["a", "b", "c"]);
+        let epochs = partition.with_log(|log| log.epochs().entries().iter().map(|(_, start)| start.0).collect::<Vec<_>>());
+        assert_eq!(epochs[..3], [0, 1, 2], "seed {seed}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_finds_the_disk_full_takes_the_directory_offline() {
     let broker = TestBroker::start().await;

@@ -14,17 +14,18 @@
 //! unfinished ticket is more than was promised, never less.
 //!
 //! A sync that fails is never tried again: the kernel may have dropped the pages it could not write and call them clean. A small file for
-//! which there is no room is another matter: what it was to hold is still here, so the ticket is void and the next one tries again.
+//! which there is no room is another matter: what it was to hold is still here. A later ticket brings it, if this one can do without: a
+//! snapshot only shortens a recovery, and leader epochs matter once there are records of theirs. If not, the ticket is void.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_model::{Offset, TimestampMs};
+use ottla_model::{LeaderEpoch, Offset, TimestampMs};
 
 use super::PartitionLog;
 use super::open::METADATA_FILE;
-use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs};
+use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs, parse_epochs};
 use crate::disk::{Disk, DiskFile, OpenMode, temporary_of};
 use crate::error::{IoContext, IoFailure, LogError};
 use crate::segment::FileKind;
@@ -177,7 +178,7 @@ pub struct SyncTicket {
     disk: Arc<dyn Disk>,
     dir: Box<Path>,
     files: Vec<SyncFile>,
-    small: Vec<(PathBuf, Vec<u8>)>,
+    small: Vec<SmallFile>,
     sync_folder: bool,
     sync_parent: bool,
     end: Offset,
@@ -218,10 +219,34 @@ impl SyncFile {
     }
 }
 
+/// A file that is replaced as a whole.
+#[derive(Debug)]
+struct SmallFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    without: Without,
+}
+
+/// What a ticket needs where there is no room for a small file.
+#[derive(Debug)]
+enum Without {
+    /// Nothing of it: it is a producer snapshot.
+    Snapshot,
+    /// Leader epochs: the file has to have those of the records of this ticket already.
+    Epochs(Vec<(LeaderEpoch, Offset)>),
+}
+
+/// The small files for which there was no room, and which had to wait.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    snapshot: bool,
+    epochs: bool,
+}
+
 #[derive(Debug)]
 enum Outcome {
     NotRun,
-    Done,
+    Done(Waiting),
     Failed(String),
     /// There was no room for a small file. What was synced is, and nothing that was not is lost.
     NoRoom(IoFailure),
@@ -242,11 +267,6 @@ impl From<IoFailure> for Stop {
 }
 
 impl Stop {
-    /// Of a file that is written anew, from the beginning, when it is tried again.
-    fn beside(failure: IoFailure) -> Stop {
-        if failure.is_disk_full() { Stop::NoRoom(failure) } else { Stop::Failed(failure) }
-    }
-
     fn into_io(self) -> io::Error {
         let (Stop::Failed(failure) | Stop::NoRoom(failure)) = self;
         io::Error::new(failure.source.kind(), failure)
@@ -269,47 +289,58 @@ impl SyncTicket {
     /// Brings it all to stable storage, in order. Blocks; to be called outside of the partition's lock.
     pub fn sync(&mut self) -> io::Result<()> {
         let result = self.run();
-        self.outcome = result.as_ref().map_or_else(Stop::outcome, |()| Outcome::Done);
-        result.map_err(Stop::into_io)
+        self.outcome = result.as_ref().map_or_else(Stop::outcome, |waiting| Outcome::Done(*waiting));
+        result.map(|_| ()).map_err(Stop::into_io)
     }
 
     /// Brings many tickets of one file system to stable storage by `syncfs`: cheaper than one by one from some dozens of files
     /// on. Same promise and same order as [`SyncTicket::sync`]; when it fails, all of them have failed.
     pub fn sync_all(tickets: &mut [SyncTicket], disk: &dyn Disk, log_dir: &Path) -> io::Result<()> {
-        let run = |tickets: &[SyncTicket]| -> Result<(), Stop> {
+        let run = |tickets: &[SyncTicket]| -> Result<Vec<Waiting>, Stop> {
+            let mut waiting = Vec::with_capacity(tickets.len());
+            let mut beside = Vec::new();
             for ticket in tickets {
-                for (path, bytes) in &ticket.small {
-                    ticket.write_beside(path, bytes).map_err(Stop::beside)?;
+                let mut waits = Waiting::default();
+                for small in &ticket.small {
+                    match ticket.write_beside(small) {
+                        Ok(_) => beside.push((ticket, small)),
+                        Err(failure) => drop(ticket.do_without(small, failure, &mut waits)?),
+                    }
                 }
+                waiting.push(waits);
             }
             disk.sync_fs(log_dir).doing("sync the file system of", log_dir)?;
-            let mut renamed = false;
-            for ticket in tickets {
-                for (path, _) in &ticket.small {
-                    ticket.disk.rename(&temporary_of(path), path).doing("rename to", path)?;
-                    renamed = true;
-                }
+            for (ticket, small) in &beside {
+                ticket.disk.rename(&temporary_of(&small.path), &small.path).doing("rename to", &small.path)?;
             }
-            if renamed {
+            if !beside.is_empty() {
                 disk.sync_fs(log_dir).doing("sync the file system of", log_dir)?;
             }
-            Ok(())
+            Ok(waiting)
         };
         let result = run(tickets);
-        for ticket in tickets.iter_mut() {
-            ticket.outcome = result.as_ref().map_or_else(Stop::outcome, |()| Outcome::Done);
+        for (nth, ticket) in tickets.iter_mut().enumerate() {
+            ticket.outcome =
+                result.as_ref().map_or_else(Stop::outcome, |waiting| Outcome::Done(waiting.get(nth).copied().unwrap_or_default()));
         }
-        result.map_err(Stop::into_io)
+        result.map(|_| ()).map_err(Stop::into_io)
     }
 
-    fn run(&self) -> Result<(), Stop> {
+    fn run(&self) -> Result<Waiting, Stop> {
         for file in &self.files {
             file.sync(&*self.disk)?;
         }
-        for (path, bytes) in &self.small {
-            let file = self.write_beside(path, bytes).map_err(Stop::beside)?;
-            file.sync_data().doing("sync", path).map_err(Stop::beside)?;
-            self.disk.rename(&temporary_of(path), path).doing("rename to", path)?;
+        let mut waiting = Waiting::default();
+        for small in &self.small {
+            let synced = self.write_beside(small).and_then(|file| file.sync_data().doing("sync", &small.path));
+            match synced {
+                Ok(()) => self.disk.rename(&temporary_of(&small.path), &small.path).doing("rename to", &small.path)?,
+                Err(failure) => {
+                    if let Some(instead) = self.do_without(small, failure, &mut waiting)? {
+                        instead.sync_data().doing("sync", &small.path)?;
+                    }
+                }
+            }
         }
         if self.sync_folder || !self.small.is_empty() {
             self.disk.sync_dir(&self.dir).doing("sync the folder", &self.dir)?;
@@ -319,14 +350,37 @@ impl SyncTicket {
         {
             self.disk.sync_dir(parent).doing("sync the folder", parent)?;
         }
-        Ok(())
+        Ok(waiting)
     }
 
-    fn write_beside(&self, path: &Path, bytes: &[u8]) -> Result<Arc<dyn DiskFile>, IoFailure> {
-        let beside = temporary_of(path);
+    /// A small file could not be written beside its old content. Where that is for lack of room, and this ticket can do without, it
+    /// waits; gives the file whose old content then has to be lasting.
+    fn do_without(&self, small: &SmallFile, failure: IoFailure, waiting: &mut Waiting) -> Result<Option<Arc<dyn DiskFile>>, Stop> {
+        if !failure.is_disk_full() {
+            return Err(Stop::Failed(failure));
+        }
+        match &small.without {
+            Without::Snapshot => {
+                waiting.snapshot = true;
+                Ok(None)
+            }
+            Without::Epochs(needed) => {
+                let there =
+                    self.disk.read_all(&small.path).ok().and_then(|bytes| parse_epochs(&small.path, &bytes).ok()).unwrap_or_default();
+                if !there.iter().filter(|(_, start)| *start < self.end).eq(needed) {
+                    return Err(Stop::NoRoom(failure));
+                }
+                waiting.epochs = true;
+                Ok(Some(self.disk.open(&small.path, OpenMode::Write).doing("open", &small.path)?))
+            }
+        }
+    }
+
+    fn write_beside(&self, small: &SmallFile) -> Result<Arc<dyn DiskFile>, IoFailure> {
+        let beside = temporary_of(&small.path);
         let file = self.disk.open(&beside, OpenMode::Create).doing("open", &beside)?;
         file.truncate(0).doing("cut", &beside)?;
-        file.write_vectored_at(&[IoSlice::new(bytes)], 0).doing("write", &beside)?;
+        file.write_vectored_at(&[IoSlice::new(&small.bytes)], 0).doing("write", &beside)?;
         Ok(file)
     }
 }
@@ -360,13 +414,13 @@ impl PartitionLog {
     /// The sync was done (or failed): raises the durable end, which it gives, or takes the log out of service. An error that
     /// says [`LogError::is_disk_full`] leaves all as dirty as before, for another ticket.
     pub fn finish_sync(&mut self, ticket: SyncTicket) -> Result<Offset, LogError> {
-        match &ticket.outcome {
-            Outcome::Done => {}
+        let waiting = match &ticket.outcome {
+            Outcome::Done(waiting) => *waiting,
             // Nothing was tried: all is as dirty as before.
             Outcome::NotRun => return Ok(self.sync.durable_end),
             Outcome::Failed(cause) => {
                 self.fail(format!("a sync failed: {cause}"));
-                self.check_in_service()?;
+                return self.check_in_service().map(|()| self.sync.durable_end);
             }
             Outcome::NoRoom(failure) => {
                 if ticket.snapshot.is_some() {
@@ -374,6 +428,9 @@ impl PartitionLog {
                 }
                 return Err(failure.again().into());
             }
+        };
+        if waiting.snapshot {
+            self.sync.snapshot_missing();
         }
         if ticket.generation != self.sync.generation {
             return Ok(self.sync.durable_end);
@@ -384,10 +441,12 @@ impl PartitionLog {
         state.sealed.drain(..ticket.sealed.min(state.sealed.len()));
         state.folder.synced = state.folder.synced.max(ticket.folder);
         state.parent.synced = state.parent.synced.max(ticket.parent);
-        state.epochs.synced = state.epochs.synced.max(ticket.epochs);
+        if !waiting.epochs {
+            state.epochs.synced = state.epochs.synced.max(ticket.epochs);
+        }
         state.txn_index.synced = state.txn_index.synced.max(ticket.txn_index);
         self.marks.lock().put_durable(ticket.end_base, ticket.end, ticket.end_position);
-        if let Some(snapshot) = ticket.snapshot {
+        if let Some(snapshot) = ticket.snapshot.filter(|_| !waiting.snapshot) {
             self.replace_stray_snapshot(snapshot)?;
         }
         Ok(self.sync.durable_end)
@@ -464,10 +523,13 @@ impl PartitionLog {
         let end = self.log_end_offset();
         let mut small = Vec::new();
         if self.sync.epochs.is_dirty() {
-            small.push((self.path_of(LEADER_EPOCH_FILE), format_epochs(self.epochs.entries())));
+            let entries = self.epochs.entries();
+            let without = Without::Epochs(entries.iter().filter(|(_, start)| *start < end).copied().collect());
+            small.push(SmallFile { path: self.path_of(LEADER_EPOCH_FILE), bytes: format_epochs(entries), without });
         }
         if snapshot {
-            small.push((FileKind::Snapshot.path(&self.dir, end), self.producers.encode()));
+            let path = FileKind::Snapshot.path(&self.dir, end);
+            small.push(SmallFile { path, bytes: self.producers.encode(), without: Without::Snapshot });
             self.sync.snapshot_taken(end);
         }
         Ok(SyncTicket {
