@@ -197,11 +197,18 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let is_cut = self.ground.storage().len()? > len;
+        let before = self.ground.storage().len()?;
+        if before == len {
+            // It would take away what was set aside behind the end.
+            return Ok(());
+        }
         self.watch(self.ground.storage().set_len(len))?;
-        if is_cut {
-            // What was behind the end went along.
-            self.footing.allocated.fetch_min(len, Ordering::AcqRel);
+        if len < before {
+            // What was behind the end went along, and is taken again before others do.
+            let had = self.footing.allocated.swap(0, Ordering::AcqRel).max(before);
+            if self.ground.allocate(had).is_ok() {
+                self.footing.allocated.store(had, Ordering::Release);
+            }
         }
         Ok(())
     }
