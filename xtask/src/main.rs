@@ -7,6 +7,7 @@ mod bench;
 mod chaos;
 mod golden;
 mod lab;
+mod loop_disks;
 mod run;
 mod summary;
 mod test;

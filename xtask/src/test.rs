@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::run;
 use crate::summary::{Outcome, Summary};
-use crate::{chaos, golden, tidy, tools};
+use crate::{chaos, golden, loop_disks, tidy, tools};
 
 /// How much to check.
 #[derive(Clone, Copy, PartialEq)]
@@ -37,6 +37,7 @@ pub fn run(scope: Scope) -> bool {
         for (name, kinds) in chaos::STAGES {
             summary.stage(name, || chaos::stage(kinds));
         }
+        summary.stage("disks", disks);
         other_languages(&mut summary);
     }
     summary.print()
@@ -104,7 +105,17 @@ fn other_languages(summary: &mut Summary) {
     });
 }
 
-/// The tests of the whole that need another language are marked ignored, so that a plain `cargo test` says that it
+/// Real file systems that are full, hang and fail: on loop devices, which take root, and a machine that has them.
+fn disks() -> Outcome {
+    match loop_disks::probe() {
+        Ok(()) => run::shown(interop_tests(&["disks"])).into(),
+        Err(loop_disks::Lack::Tool(why)) => missing(&why),
+        // No tool helps there, and CI does not either.
+        Err(loop_disks::Lack::Devices(why)) => Outcome::Skipped(why),
+    }
+}
+
+/// The tests of the whole that need another language or root are marked ignored, so that a plain `cargo test` says that it
 /// did not run them.
 fn interop_tests(files: &[&str]) -> Command {
     let mut arguments = vec!["--package", "ottla-e2e"];

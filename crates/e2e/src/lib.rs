@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod hostile;
 pub mod java;
+pub mod loop_disk;
 pub mod namespace;
 pub mod node;
 pub mod ports;
