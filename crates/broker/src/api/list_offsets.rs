@@ -8,6 +8,8 @@
 //!   latest tiered (-5, KIP-1005) from 9 on and earliest pending upload (-6, KIP-1023) from 11 on, both "none" for that reason.
 //! * Any other timestamp: the first record at or after it that a consumer may see; none gives -1.
 //! * Leader epochs are checked (KIP-320).
+//! * After a crash the high watermark is behind what was acknowledged before, until what the log has is durable. A consumer is answered then,
+//!   so that it never sees the end go back (KIP-207): if that takes long, with OFFSET_NOT_AVAILABLE.
 //!
 //! Known gaps: none.
 
@@ -15,14 +17,16 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_log::{FoundOffset, ReadError};
 use ottla_model::{LeaderEpoch, Offset, PartitionId, TimestampMs};
 use ottla_wire::ErrorCode;
 use ottla_wire::message::list_offsets::{
     EARLIEST_LOCAL_TIMESTAMP, EARLIEST_PENDING_UPLOAD_TIMESTAMP, EARLIEST_TIMESTAMP, LATEST_TIERED_TIMESTAMP, LATEST_TIMESTAMP,
-    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse, MAX_TIMESTAMP,
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic, ListOffsetsTopicResponse, MAX_TIMESTAMP,
 };
+use tokio::time::Instant;
 
 use super::{Answer, ApiHandler, Reply, RequestContext, TopicRef};
 use crate::context::BrokerContext;
@@ -33,6 +37,10 @@ pub struct ListOffsets;
 
 /// First version that tells the record's leader epoch (KIP-320).
 const LEADER_EPOCH_SINCE: i16 = 4;
+/// First version that knows OFFSET_NOT_AVAILABLE (KIP-207).
+const OFFSET_NOT_AVAILABLE_SINCE: i16 = 5;
+/// How long a consumer waits for what a crash has left to become durable, before it is told to ask again.
+const SETTLE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// `replica_id` of a consumer; anything else (a follower, a debugging client with -2) sees up to the log end.
 const CONSUMER: i32 = -1;
 
@@ -51,24 +59,67 @@ impl ApiHandler for ListOffsets {
             CONSUMER => Visible::To(Isolation::from_wire(request.isolation_level)),
             _ => Visible::All,
         };
-        let repeated = repeated(&request);
+        let question = Question { version: cx.version, visible };
+        let unsettled = question.unsettled(broker, &request.topics);
+        if unsettled.is_empty() {
+            return reply.send(&question.answer(broker, &request.topics));
+        }
+        let deadline = Instant::now() + SETTLE_WAIT_MAX;
+        let topics: Vec<(String, Vec<ListOffsetsPartition>)> =
+            request.topics.into_iter().map(|topic| (topic.name.to_owned(), topic.partitions)).collect();
+        let broker = Arc::clone(broker);
+        reply.later(|later| async move {
+            for partition in unsettled {
+                // What is not there at the deadline, or not led any more, says so itself.
+                let _ = partition.reach(partition.found_end(), deadline).await;
+            }
+            let topics = topics.iter().map(|(name, partitions)| ListOffsetsTopic { name, partitions: partitions.clone() });
+            later.encode(&question.answer(&broker, &topics.collect::<Vec<_>>()))
+        })
+    }
+}
+
+/// How a request is to be answered.
+#[derive(Clone, Copy)]
+struct Question {
+    version: i16,
+    visible: Visible,
+}
+
+impl Question {
+    /// The partitions whose end a consumer may not be told yet.
+    fn unsettled(self, broker: &BrokerContext, topics: &[ListOffsetsTopic<'_>]) -> Vec<Arc<Partition>> {
+        let all = topics.iter().flat_map(|topic| topic.partitions.iter().map(|asked| (topic.name, PartitionId(asked.partition_index))));
+        let led = all.filter_map(|(topic, id)| broker.partition(topic, id).ok().filter(|found| found.check_leader(LeaderEpoch::NONE).is_ok()));
+        led.filter(|partition| !self.is_settled(partition)).collect()
+    }
+
+    fn is_settled(self, partition: &Partition) -> bool {
+        matches!(self.visible, Visible::All) || partition.high_watermark() >= partition.found_end()
+    }
+
+    fn answer<'r>(self, broker: &BrokerContext, topics: &[ListOffsetsTopic<'r>]) -> ListOffsetsResponse<'r> {
+        let repeated = repeated(topics);
         let one = |topic: &str, asked: &ListOffsetsPartition| {
             if repeated.contains(&(topic, asked.partition_index)) {
                 return Err(ErrorCode::InvalidRequest);
             }
-            if !is_known(asked.timestamp, cx.version) {
+            if !is_known(asked.timestamp, self.version) {
                 return Err(ErrorCode::UnsupportedVersion);
             }
             let partition = broker.partition(topic, PartitionId(asked.partition_index)).map_err(|why| why.error_code())?;
             partition.check_leader(LeaderEpoch(asked.current_leader_epoch)).map_err(|why| why.error_code())?;
-            look_up(&partition, asked.timestamp, visible).map_err(|error| read_error_code(&error))
+            if !self.is_settled(&partition) {
+                let knows = self.version >= OFFSET_NOT_AVAILABLE_SINCE;
+                return Err(if knows { ErrorCode::OffsetNotAvailable } else { ErrorCode::LeaderNotAvailable });
+            }
+            look_up(&partition, asked.timestamp, self.visible).map_err(|error| read_error_code(&error))
         };
-        let topics = request.topics.iter().map(|topic| ListOffsetsTopicResponse {
+        let topics = topics.iter().map(|topic| ListOffsetsTopicResponse {
             name: Cow::Borrowed(topic.name),
-            partitions: topic.partitions.iter().map(|asked| response(asked, one(topic.name, asked), cx.version)).collect(),
+            partitions: topic.partitions.iter().map(|asked| response(asked, one(topic.name, asked), self.version)).collect(),
         });
-        let response = ListOffsetsResponse { topics: topics.collect(), ..Default::default() };
-        reply.send(&response)
+        ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
     }
 }
 
@@ -148,8 +199,8 @@ fn response(asked: &ListOffsetsPartition, found: Result<FoundOffset, ErrorCode>,
 }
 
 /// Partitions asked for twice: Kafka refuses each of them.
-fn repeated<'r>(request: &ListOffsetsRequest<'r>) -> HashSet<(&'r str, i32)> {
+fn repeated<'r>(topics: &[ListOffsetsTopic<'r>]) -> HashSet<(&'r str, i32)> {
     let mut seen = HashSet::new();
-    let all = request.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.name, p.partition_index)));
+    let all = topics.iter().flat_map(|t| t.partitions.iter().map(|p| (t.name, p.partition_index)));
     all.filter(|partition| !seen.insert(*partition)).collect()
 }

@@ -9,10 +9,10 @@ use ottla_log::checkpoint::read_offsets;
 use ottla_log::{AppendOrigin, Disk};
 use ottla_model::config::{AlterOp, ConfigAlteration};
 use ottla_model::{Acks, BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionId, TopicPartition};
-use ottla_wire::ErrorCode;
 use ottla_wire::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use ottla_wire::message::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic};
 use ottla_wire::message::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
+use ottla_wire::{ApiKey, ErrorCode};
 
 use super::*;
 use crate::context::deadline_after;
@@ -237,4 +237,34 @@ async fn leaders_are_known_before_the_logs_are_open() {
     let epoch = broker.context.image().partition("logs", PartitionId(2)).unwrap().leader_epoch;
     assert_eq!(broker.partition("logs", 2).leadership(), Leadership { leader: NodeId(1), epoch });
     assert!(broker.partition("logs", 2).check_leader(LeaderEpoch::NONE).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_end_goes_back_while_what_a_crash_has_left_becomes_durable() {
+    let broker = TestBroker::with(ONE_DIR).await;
+    broker.create_topic("logs", 1, &[]).await;
+    append(&broker, 0, &["a", "b", "c"]).await;
+    let broker = broker.restart_opening(false, 0).await;
+    // Nothing becomes durable until this is let go.
+    let dir = Arc::clone(&broker.context.partitions.log_dirs()[0]);
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let (holds, is_held) = std::sync::mpsc::channel();
+    let holder = std::thread::spawn(move || {
+        let _no_round = dir.queue.in_round.lock();
+        holds.send(()).unwrap();
+        let _ = held.recv();
+    });
+    is_held.recv().unwrap();
+    release(&broker).await;
+    assert_eq!(broker.partition("logs", 0).high_watermark(), Offset(0), "the process does not know yet what the disk has");
+    let asked = ListOffsetsPartition { partition_index: 0, timestamp: -1, ..Default::default() };
+    let topics = vec![ListOffsetsTopic { name: "logs", partitions: vec![asked] }];
+    let request = ListOffsetsRequest { replica_id: -1, topics, ..Default::default() };
+    let (answer, out) = broker.begin(ApiKey::ListOffsets, 11, None, &encoded(&request, 11));
+    drop(let_go);
+    let outcome = end(answer, out).await;
+    let response: ListOffsetsResponse<'_> = outcome.decode(11);
+    let partition = &response.topics[0].partitions[0];
+    assert_eq!((partition.error_code, partition.offset), (0, 3));
+    holder.join().unwrap();
 }

@@ -68,6 +68,8 @@ pub struct Partition {
     isr_size: AtomicI32,
     min_insync_replicas: AtomicI32,
     write_caching: AtomicBool,
+    /// Where the log ended when it was opened.
+    found_end: Offset,
     // Copies of what the log says, so that a look at them needs no lock. Written under the log's lock, but for the high watermark,
     // which only rises (fetch_max).
     high_watermark: AtomicI64,
@@ -147,6 +149,7 @@ impl Partition {
             isr_size: AtomicI32::new(0),
             min_insync_replicas: AtomicI32::new(settings.min_insync_replicas),
             write_caching: AtomicBool::new(settings.write_caching),
+            found_end: log_end,
             high_watermark: AtomicI64::new(visible.max(log_start).0),
             log_start: AtomicI64::new(log_start.0),
             log_end: AtomicI64::new(log_end.0),
@@ -191,6 +194,12 @@ impl Partition {
         let high_watermark = self.high_watermark();
         let log_end = Offset(self.log_end.load(Ordering::Acquire));
         Watermarks { log_start, high_watermark: high_watermark.max(log_start), log_end: log_end.max(high_watermark) }
+    }
+
+    /// Where the log ended when it was opened. Until the high watermark is there, it may be below what clients were told before the crash: of
+    /// what the log has, it is not known yet what is durable.
+    pub fn found_end(&self) -> Offset {
+        self.found_end
     }
 
     pub(super) fn is_deleted(&self) -> bool {
