@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -163,6 +163,21 @@ impl Running {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has; gives all that it wrote.
+    #[track_caller]
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        signal(self.child.id(), "TERM");
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.output.recv_timeout(left(deadline)) {
+                Ok(piece) => self.so_far.push_str(&piece),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(why) => panic!("`{}` does not end: {why}; it wrote:\n{}", self.command, self.so_far),
+            }
+        }
+        (self.child.wait().expect("a child can be waited for"), std::mem::take(&mut self.so_far))
     }
 }
 
