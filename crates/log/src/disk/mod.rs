@@ -17,7 +17,7 @@ use ottla_model::TimestampMs;
 use ottla_wire::RecordFragment;
 
 pub use handles::{FileId, HandleCache};
-pub use mem::{Fault, MemDisk};
+pub use mem::{Call, Fault, MemDisk};
 pub use real::RealDisk;
 
 /// How a file is opened.

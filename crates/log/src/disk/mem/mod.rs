@@ -4,27 +4,36 @@
 //! those that would be there after a power loss. [`MemDisk::crash`] throws away what was not synced, by a seed:
 //! * of each sector (512 bytes) that was written since the file's last sync, the old or the new content stays, each for
 //!   itself: writes are torn and reordered;
-//! * a file's length ends up anywhere between the synced and the written one;
-//! * of the changes to a folder since its last sync the first few stay. (Names change in order, as in every journalling
-//!   file system; the data of files is in no order with them.)
+//! * a file that grew ends up anywhere between the synced and the written length; one that was cut is cut or is not;
+//! * of the changes to a folder since its last sync the first few stay, as a journalling file system has it; or new names each for
+//!   itself, and of renames and removals the first few. The data of files is in no order with them.
 //!
-//! Calls can be made to fail: one of them with an error of choice, or all from some call on, as if the machine had died
-//! in the middle of it. And it can be given a size, and be full.
+//! Calls can be made to fail: one of them with an error of choice, all from some call on, as if the machine had died in the middle of
+//! it, or those that need room for a while. And it can be given a size, and be full. A sync that fails leaves some of what it was to write on the platter and the rest
+//! nowhere: the next one does not bring it back (as on Linux, where pages that could not be written are called clean).
+//!
+//! A copy of the disk at any moment costs little ([`MemDisk::watch`]): contents are shared until they change.
+
+mod content;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, IoSlice};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use ottla_model::TimestampMs;
 use ottla_wire::RecordFragment;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{DirEntry, Disk, DiskFile, FileStat, HandleCache, OpenMode, Space};
+use content::{Change, Inode, MemInode, Names, Node, Random, left_of, moved};
 
-const SECTOR_BYTES: usize = 512;
 /// What it says of a size that it does not have.
 const PLENTY: Space = Space { total_bytes: 1 << 40, free_bytes: 1 << 39 };
 const HANDLES_OPEN_MAX: usize = 16;
@@ -44,59 +53,55 @@ pub enum Fault {
         /// The call.
         call: u64,
     },
+    /// There is no room for a while: of these calls those that need some fail with `StorageFull`.
+    Full {
+        /// The first call.
+        call: u64,
+        /// How many calls, those that need no room included.
+        calls: u64,
+    },
+}
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Reads bytes, names or sizes, or takes away: needs no room.
+    Look,
+    /// Writes bytes or makes names: fails when the disk is full.
+    Grow,
+    /// Makes something lasting.
+    Sync,
 }
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub struct MemDisk(Arc<Shared>);
 
-#[derive(Debug)]
+type Watcher = Arc<dyn Fn(Call, MemDisk) + Send + Sync>;
+
 struct Shared {
     state: Mutex<State>,
     handles: HandleCache,
+    watcher: Mutex<Option<Watcher>>,
 }
 
-type Inode = u64;
-
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     calls: u64,
     fault: Option<Fault>,
     /// How much room there is; `None`: enough.
     space: Option<Space>,
     next_inode: Inode,
-    files: BTreeMap<Inode, MemInode>,
-    /// Names as seen now: files and folders by full path.
-    names: BTreeMap<PathBuf, Node>,
+    files: BTreeMap<Inode, Arc<MemInode>>,
+    /// Names as seen now.
+    names: Arc<Names>,
     /// Names that a power loss would leave.
-    lasting: BTreeMap<PathBuf, Node>,
+    lasting: Arc<Names>,
     /// Changes to each folder since it was synced, in order.
-    pending: BTreeMap<PathBuf, Vec<Change>>,
+    pending: Arc<BTreeMap<Arc<Path>, Vec<Change>>>,
     locks: BTreeMap<PathBuf, Weak<()>>,
     /// Open handles of an earlier life are dead after a crash.
     life: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
-    File(Inode),
-    Dir,
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Put(PathBuf, Node),
-    Remove(PathBuf),
-    /// One journal entry: a crash leaves both of its halves or none.
-    Rename(PathBuf, PathBuf, Node),
-}
-
-#[derive(Debug, Default)]
-struct MemInode {
-    written: Vec<u8>,
-    synced: Vec<u8>,
-    /// Sectors written since the last sync.
-    dirty: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
@@ -107,46 +112,32 @@ struct MemFile {
     writable: bool,
 }
 
-/// A small generator (SplitMix64): the same seed gives the same crash on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn up_to(&mut self, max: usize) -> usize {
-        (self.next() % (max as u64 + 1)) as usize
-    }
-
-    fn coin(&mut self) -> bool {
-        self.next() & 1 == 1
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.lock().fmt(f)
     }
 }
 
 impl MemDisk {
     /// An empty disk with the folder `/` only.
     pub fn new() -> MemDisk {
-        let root = BTreeMap::from([(PathBuf::from("/"), Node::Dir)]);
-        MemDisk(Arc::new(Shared {
-            state: Mutex::new(State {
-                calls: 0,
-                fault: None,
-                space: None,
-                next_inode: 1,
-                files: BTreeMap::new(),
-                names: root.clone(),
-                lasting: root,
-                pending: BTreeMap::new(),
-                locks: BTreeMap::new(),
-                life: 0,
-            }),
-            handles: HandleCache::new(HANDLES_OPEN_MAX),
-        }))
+        let root = Arc::new(Names::from([(Path::new("/").into(), Node::Dir)]));
+        MemDisk::of(State {
+            calls: 0,
+            fault: None,
+            space: None,
+            next_inode: 1,
+            files: BTreeMap::new(),
+            names: Arc::clone(&root),
+            lasting: root,
+            pending: Arc::default(),
+            locks: BTreeMap::new(),
+            life: 0,
+        })
+    }
+
+    fn of(state: State) -> MemDisk {
+        MemDisk(Arc::new(Shared { state: Mutex::new(state), handles: HandleCache::new(HANDLES_OPEN_MAX), watcher: Mutex::default() }))
     }
 
     /// Calls made so far, failed ones included. Reads count too.
@@ -169,21 +160,34 @@ impl MemDisk {
         self.0.state.lock().space.unwrap_or(PLENTY).free_bytes
     }
 
+    /// Before each call from now on `watcher` is given what the call does, and a copy of the disk as it is in the middle of it: of a
+    /// write the first half is done. The watcher must not use the disk that it watches.
+    pub fn watch(&self, watcher: impl Fn(Call, MemDisk) + Send + Sync + 'static) {
+        *self.0.watcher.lock() = Some(Arc::new(watcher));
+    }
+
+    /// Ends [`MemDisk::watch`].
+    pub fn unwatch(&self) {
+        *self.0.watcher.lock() = None;
+    }
+
+    /// A copy of the disk as it is, without faults and with room, to crash in several ways.
+    pub fn fork(&self) -> MemDisk {
+        MemDisk::of(self.0.state.lock().fork())
+    }
+
     /// The power goes: what was not synced is dropped, kept or torn by `seed`. Gives the disk as it is found afterwards,
     /// without faults; handles of this one are dead.
     pub fn crash(&self, seed: u64) -> MemDisk {
         let mut random = Random(seed);
         let mut state = self.0.state.lock();
         state.life += 1;
-        let mut names = std::mem::take(&mut state.lasting);
-        for changes in std::mem::take(&mut state.pending).into_values() {
-            let keep = random.up_to(changes.len());
-            for change in changes.into_iter().take(keep) {
-                change.apply(&mut names);
-            }
+        let mut names = Arc::unwrap_or_clone(std::mem::take(&mut state.lasting));
+        for changes in Arc::unwrap_or_clone(std::mem::take(&mut state.pending)).into_values() {
+            left_of(changes, &mut random).into_iter().for_each(|change| change.apply(&mut names));
         }
         // What stands in a folder that was lost is lost with it.
-        let orphans: Vec<PathBuf> = names
+        let orphans: Vec<Arc<Path>> = names
             .keys()
             .filter(|p| p.ancestors().skip(1).any(|a| !a.as_os_str().is_empty() && names.get(a) != Some(&Node::Dir)))
             .cloned()
@@ -192,51 +196,37 @@ impl MemDisk {
             names.remove(&path);
         }
         let reachable: BTreeSet<Inode> = names.values().filter_map(|n| if let Node::File(i) = n { Some(*i) } else { None }).collect();
-        let files = std::mem::take(&mut state.files);
-        let files = files.into_iter().filter(|(i, _)| reachable.contains(i)).map(|(i, f)| (i, f.after_crash(&mut random))).collect();
-        MemDisk(Arc::new(Shared {
-            state: Mutex::new(State {
-                calls: 0,
-                fault: None,
-                space: None,
-                next_inode: state.next_inode,
-                files,
-                lasting: names.clone(),
-                names,
-                pending: BTreeMap::new(),
-                locks: BTreeMap::new(),
-                life: 0,
-            }),
-            handles: HandleCache::new(HANDLES_OPEN_MAX),
-        }))
+        let files = std::mem::take(&mut state.files).into_iter().filter(|(i, _)| reachable.contains(i));
+        let files = files.map(|(i, file)| (i, Arc::new(Arc::unwrap_or_clone(file).after_crash(&mut random)))).collect();
+        let names = Arc::new(names);
+        MemDisk::of(State {
+            calls: 0,
+            fault: None,
+            space: None,
+            next_inode: state.next_inode,
+            files,
+            lasting: Arc::clone(&names),
+            names,
+            pending: Arc::default(),
+            locks: BTreeMap::new(),
+            life: 0,
+        })
     }
 
     /// The process dies but the machine lives: everything written is there, open handles and locks are gone.
     pub fn kill(&self) -> MemDisk {
         let mut state = self.0.state.lock();
         state.life += 1;
-        MemDisk(Arc::new(Shared {
-            state: Mutex::new(State {
-                calls: 0,
-                fault: None,
-                space: None,
-                next_inode: state.next_inode,
-                files: std::mem::take(&mut state.files),
-                names: std::mem::take(&mut state.names),
-                lasting: std::mem::take(&mut state.lasting),
-                pending: std::mem::take(&mut state.pending),
-                locks: BTreeMap::new(),
-                life: 0,
-            }),
-            handles: HandleCache::new(HANDLES_OPEN_MAX),
-        }))
+        let left = State { calls: 0, ..state.fork() };
+        state.files.clear();
+        MemDisk::of(left)
     }
 
     /// Flips bits in a file's content, written and synced alike: what a failing disk does.
     pub fn damage(&self, path: &Path, position: usize, xor: u8) -> io::Result<()> {
         let mut state = self.0.state.lock();
         let Some(Node::File(inode)) = state.names.get(path).copied() else { return Err(io::ErrorKind::NotFound.into()) };
-        let file = state.files.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
+        let file = state.file_mut(inode)?;
         for content in [&mut file.written, &mut file.synced] {
             if let Some(byte) = content.get_mut(position) {
                 *byte ^= xor;
@@ -252,76 +242,39 @@ impl Default for MemDisk {
     }
 }
 
-impl Change {
-    fn apply(self, names: &mut BTreeMap<PathBuf, Node>) {
-        match self {
-            Change::Put(path, node) => {
-                names.insert(path, node);
-            }
-            Change::Remove(path) => {
-                names.remove(&path);
-            }
-            Change::Rename(from, to, node) => {
-                names.remove(&from);
-                if node == Node::Dir {
-                    let inside: Vec<PathBuf> = names.keys().filter(|p| p.starts_with(&from)).cloned().collect();
-                    for path in inside {
-                        if let Some(node) = names.remove(&path) {
-                            names.insert(moved(&path, &from, &to), node);
-                        }
-                    }
-                }
-                names.insert(to, node);
-            }
-        }
+impl Shared {
+    /// Counts a call; `Err` when it is one that fails.
+    fn call(&self, what: Call) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state.lock();
+        self.show(&state, what, |_| {});
+        state.call(what)?;
+        Ok(state)
     }
 
-    /// The same change after the folder `from` was renamed to `to`.
-    fn moved(self, from: &Path, to: &Path) -> Change {
-        match self {
-            Change::Put(path, node) => Change::Put(moved(&path, from, to), node),
-            Change::Remove(path) => Change::Remove(moved(&path, from, to)),
-            Change::Rename(old, new, node) => Change::Rename(moved(&old, from, to), moved(&new, from, to), node),
+    fn show(&self, state: &State, what: Call, half_done: impl FnOnce(&mut State)) {
+        let watcher = self.watcher.lock().clone();
+        if let Some(watcher) = watcher {
+            let mut fork = state.fork();
+            half_done(&mut fork);
+            watcher(what, MemDisk::of(fork));
         }
-    }
-}
-
-/// A path in the folder `from`, once that is called `to`.
-fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
-    path.strip_prefix(from).map_or_else(|_| path.to_owned(), |rest| to.join(rest))
-}
-
-impl MemInode {
-    fn touch(&mut self, from: usize, to: usize) {
-        self.dirty.extend(from / SECTOR_BYTES..to.div_ceil(SECTOR_BYTES));
-    }
-
-    fn after_crash(self, random: &mut Random) -> MemInode {
-        let (short, long) = (self.synced.len().min(self.written.len()), self.synced.len().max(self.written.len()));
-        let len = short + random.up_to(long - short);
-        let mut content = self.synced.clone();
-        content.resize(len, 0);
-        for sector in &self.dirty {
-            if random.coin() {
-                let from = (sector * SECTOR_BYTES).min(len);
-                let to = ((sector + 1) * SECTOR_BYTES).min(len);
-                for (at, byte) in content.iter_mut().enumerate().take(to).skip(from) {
-                    *byte = self.written.get(at).copied().unwrap_or(0);
-                }
-            }
-        }
-        MemInode { synced: content.clone(), written: content, dirty: BTreeSet::new() }
     }
 }
 
 impl State {
-    /// Counts the call; `Err` when it is one that fails.
-    fn call(&mut self) -> io::Result<()> {
+    fn fork(&self) -> State {
+        State { fault: None, space: None, locks: BTreeMap::new(), life: 0, ..self.clone() }
+    }
+
+    fn call(&mut self, what: Call) -> io::Result<()> {
         let call = self.calls;
         self.calls += 1;
         match self.fault {
             Some(Fault::Once { call: at, error }) if at == call => Err(error.into()),
             Some(Fault::Halt { call: at }) if call >= at => Err(io::Error::other("the machine has died")),
+            Some(Fault::Full { call: at, calls }) if what == Call::Grow && (at..at.saturating_add(calls)).contains(&call) => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
             _ => Ok(()),
         }
     }
@@ -346,12 +299,23 @@ impl State {
     }
 
     fn change(&mut self, change: Change) {
-        let path = match &change {
-            Change::Put(path, _) | Change::Remove(path) | Change::Rename(path, ..) => path,
-        };
-        let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
-        change.clone().apply(&mut self.names);
-        self.pending.entry(dir).or_default().push(change);
+        let dir = change.path().parent().unwrap_or(Path::new("/"));
+        let pending = Arc::make_mut(&mut self.pending);
+        match pending.get_mut(dir) {
+            Some(changes) => changes.push(change.clone()),
+            None => {
+                pending.insert(dir.into(), vec![change.clone()]);
+            }
+        }
+        change.apply(Arc::make_mut(&mut self.names));
+    }
+
+    fn sync_dir(&mut self, path: &Path, only: impl FnOnce(Vec<Change>) -> Vec<Change>) {
+        if self.pending.contains_key(path) {
+            let changes = Arc::make_mut(&mut self.pending).remove(path).unwrap_or_default();
+            let lasting = Arc::make_mut(&mut self.lasting);
+            only(changes).into_iter().for_each(|change| change.apply(lasting));
+        }
     }
 
     fn dir_exists(&self, path: &Path) -> io::Result<()> {
@@ -360,17 +324,21 @@ impl State {
 
     fn file(&self, path: &Path) -> io::Result<&MemInode> {
         match self.names.get(path) {
-            Some(Node::File(inode)) => self.files.get(inode).ok_or_else(|| io::ErrorKind::NotFound.into()),
+            Some(Node::File(inode)) => self.files.get(inode).map(|file| &**file).ok_or_else(|| io::ErrorKind::NotFound.into()),
             Some(Node::Dir) => Err(io::ErrorKind::IsADirectory.into()),
             None => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    fn file_mut(&mut self, inode: Inode) -> io::Result<&mut MemInode> {
+        self.files.get_mut(&inode).map(Arc::make_mut).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
 impl Disk for MemDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.0.state.lock();
-        state.call()?;
+        let makes = matches!(mode, OpenMode::Create | OpenMode::CreateNew) && !self.0.state.lock().names.contains_key(path);
+        let mut state = self.0.call(if makes { Call::Grow } else { Call::Look })?;
         let inode = match (state.names.get(path).copied(), mode) {
             (Some(Node::Dir), _) => return Err(io::ErrorKind::IsADirectory.into()),
             (Some(Node::File(_)), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -381,8 +349,8 @@ impl Disk for MemDisk {
                 state.room_for_name()?;
                 let inode = state.next_inode;
                 state.next_inode += 1;
-                state.files.insert(inode, MemInode::default());
-                state.change(Change::Put(path.to_owned(), Node::File(inode)));
+                state.files.insert(inode, Arc::default());
+                state.change(Change::Put(path.into(), Node::File(inode)));
                 inode
             }
         };
@@ -390,8 +358,7 @@ impl Disk for MemDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.0.state.lock();
-        state.call()?;
+        let mut state = self.0.call(Call::Grow)?;
         let node = state.names.get(from).copied().ok_or(io::ErrorKind::NotFound)?;
         state.dir_exists(to.parent().unwrap_or(Path::new("/")))?;
         if from.parent() != to.parent() {
@@ -402,48 +369,46 @@ impl Disk for MemDisk {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             // What was changed in it and not synced goes along.
-            let inside: Vec<PathBuf> = state.pending.keys().filter(|dir| dir.starts_with(from)).cloned().collect();
+            let pending = Arc::make_mut(&mut state.pending);
+            let inside: Vec<Arc<Path>> = pending.keys().filter(|dir| dir.starts_with(from)).cloned().collect();
             for dir in inside {
-                let changes = state.pending.remove(&dir).unwrap_or_default();
+                let changes = pending.remove(&dir).unwrap_or_default();
                 let changes = changes.into_iter().map(|change| change.moved(from, to)).collect();
-                state.pending.insert(moved(&dir, from, to), changes);
+                pending.insert(moved(&dir, from, to), changes);
             }
         }
         let replaced = state.file(to).map_or(0, |file| file.written.len());
         state.give_room(replaced);
-        state.change(Change::Rename(from.to_owned(), to.to_owned(), node));
+        state.change(Change::Rename(from.into(), to.into(), node));
         Ok(())
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.0.state.lock();
-        state.call()?;
+        let mut state = self.0.call(Call::Look)?;
         let len = state.file(path)?.written.len();
         state.give_room(len);
-        state.change(Change::Remove(path.to_owned()));
+        state.change(Change::Remove(path.into()));
         Ok(())
     }
 
     fn list_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let mut state = self.0.state.lock();
-        state.call()?;
+        let state = self.0.call(Call::Look)?;
         state.dir_exists(path)?;
-        let inside = state.names.iter().filter(|(p, _)| p.parent() == Some(path));
+        let below = state.names.range::<Path, _>((Bound::Excluded(path), Bound::Unbounded)).take_while(|(p, _)| p.starts_with(path));
+        let inside = below.filter(|(p, _)| p.parent() == Some(path));
         Ok(inside
             .filter_map(|(p, node)| Some(DirEntry { name: p.file_name()?.to_str()?.to_owned(), is_dir: *node == Node::Dir }))
             .collect())
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
-        let mut state = self.0.state.lock();
-        state.call()?;
+        let state = self.0.call(Call::Look)?;
         Ok(FileStat { len: state.file(path)?.written.len() as u64, modified: TimestampMs(0) })
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.0.state.lock();
-        state.call()?;
-        let missing: Vec<PathBuf> = path.ancestors().take_while(|a| !state.names.contains_key(*a)).map(Path::to_owned).collect();
+        let mut state = self.0.call(Call::Grow)?;
+        let missing: Vec<Arc<Path>> = path.ancestors().take_while(|a| !state.names.contains_key(*a)).map(Arc::from).collect();
         if !missing.is_empty() {
             state.room_for_name()?;
         }
@@ -454,10 +419,9 @@ impl Disk for MemDisk {
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.0.state.lock();
-        state.call()?;
+        let mut state = self.0.call(Call::Look)?;
         state.dir_exists(path)?;
-        let inside: Vec<PathBuf> = state.names.keys().filter(|p| p.starts_with(path)).cloned().collect();
+        let inside: Vec<Arc<Path>> = state.names.keys().filter(|p| p.starts_with(path)).cloned().collect();
         for path in inside.into_iter().rev() {
             let len = state.file(&path).map_or(0, |file| file.written.len());
             state.give_room(len);
@@ -468,24 +432,33 @@ impl Disk for MemDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.state.lock();
-        state.call()?;
-        state.dir_exists(path)?;
-        for change in state.pending.remove(path).unwrap_or_default() {
-            change.apply(&mut state.lasting);
+        self.0.show(&state, Call::Sync, |_| {});
+        let outcome = state.call(Call::Sync);
+        if outcome.is_err() {
+            let mut random = Random(state.calls);
+            state.sync_dir(path, |changes| left_of(changes, &mut random));
+            return outcome;
         }
+        state.dir_exists(path)?;
+        state.sync_dir(path, |changes| changes);
         Ok(())
     }
 
     fn sync_fs(&self, _path: &Path) -> io::Result<()> {
         let mut state = self.0.state.lock();
-        state.call()?;
-        state.lasting = state.names.clone();
-        state.pending.clear();
-        for file in state.files.values_mut() {
-            file.synced.clone_from(&file.written);
-            file.dirty.clear();
+        self.0.show(&state, Call::Sync, |_| {});
+        let outcome = state.call(Call::Sync);
+        let mut random = Random(state.calls);
+        let dirs: Vec<Arc<Path>> = state.pending.keys().cloned().collect();
+        for dir in dirs {
+            let failed = outcome.is_err();
+            state.sync_dir(&dir, |changes| if failed { left_of(changes, &mut random) } else { changes });
         }
-        Ok(())
+        for file in state.files.values_mut() {
+            let file = Arc::make_mut(file);
+            if outcome.is_err() { file.fail_to_sync(&mut random) } else { file.sync() }
+        }
+        outcome
     }
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
@@ -509,13 +482,14 @@ impl Disk for MemDisk {
 }
 
 impl MemFile {
-    fn with<T>(&self, f: impl FnOnce(&mut MemInode) -> io::Result<T>) -> io::Result<T> {
-        let mut state = self.disk.state.lock();
-        state.call()?;
-        if state.life != self.life {
-            return Err(io::Error::other("a handle from before the crash"));
-        }
-        f(state.files.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?)
+    fn check_alive(&self, state: &State) -> io::Result<()> {
+        if state.life == self.life { Ok(()) } else { Err(io::Error::other("a handle from before the crash")) }
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&MemInode) -> io::Result<T>) -> io::Result<T> {
+        let state = self.disk.call(Call::Look)?;
+        self.check_alive(&state)?;
+        f(state.files.get(&self.inode).ok_or(io::ErrorKind::NotFound)?)
     }
 }
 
@@ -524,41 +498,32 @@ impl DiskFile for MemFile {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let mut state = self.disk.state.lock();
-        let mut outcome = state.call();
-        if state.life != self.life {
-            return Err(io::Error::other("a handle from before the crash"));
-        }
-        let mut all: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).collect();
-        if outcome.is_err() {
-            // A write that fails may have been done in part.
-            all.truncate(all.len() / 2);
-        }
+        let all: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).collect();
         let from = usize::try_from(position).map_err(io::Error::other)?;
-        let before = state.files.get(&self.inode).ok_or(io::ErrorKind::NotFound)?.written.len();
-        let grows = (from + all.len()).saturating_sub(before);
+        let half = &all[..all.len() / 2];
+        let mut state = self.disk.state.lock();
+        self.disk.show(&state, Call::Grow, |state| {
+            if let Ok(file) = state.file_mut(self.inode) {
+                file.write(half, from);
+            }
+        });
+        let mut outcome = state.call(Call::Grow);
+        self.check_alive(&state)?;
+        // A write that fails may have been done in part.
+        let mut bytes = if outcome.is_err() { half } else { &all };
+        let grows = (from + bytes.len()).saturating_sub(state.file_mut(self.inode)?.written.len());
         let missing = grows - state.take_room(grows);
         if missing > 0 {
             // As much as fits is there: what the real thing does too.
-            all.truncate(all.len().saturating_sub(missing));
+            bytes = &bytes[..bytes.len().saturating_sub(missing)];
             outcome = outcome.and(Err(io::ErrorKind::StorageFull.into()));
         }
-        let file = state.files.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
-        let to = from + all.len();
-        if !all.is_empty() {
-            if file.written.len() < to {
-                let before = file.written.len();
-                file.written.resize(to, 0);
-                file.touch(before.min(from), to);
-            }
-            file.written[from..to].copy_from_slice(&all);
-            file.touch(from, to);
-        }
+        state.file_mut(self.inode)?.write(bytes, from);
         outcome
     }
 
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.with(|file| {
+        self.read(|file| {
             let from = usize::try_from(position).map_err(io::Error::other)?.min(file.written.len());
             let n = buf.len().min(file.written.len() - from);
             buf[..n].copy_from_slice(&file.written[from..from + n]);
@@ -567,27 +532,33 @@ impl DiskFile for MemFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.with(|file| Ok(file.written.len() as u64))
+        self.read(|file| Ok(file.written.len() as u64))
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        let cut = self.with(|file| {
-            let len = usize::try_from(len).map_err(io::Error::other)?;
-            let before = file.written.len();
-            file.written.resize(len, 0);
-            file.touch(before.min(len), before.max(len));
-            Ok(before.saturating_sub(len))
-        })?;
-        self.disk.state.lock().give_room(cut);
+        let mut state = self.disk.call(Call::Look)?;
+        self.check_alive(&state)?;
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        let file = state.file_mut(self.inode)?;
+        let cut = file.written.len().saturating_sub(len);
+        file.truncate(len);
+        state.give_room(cut);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.with(|file| {
-            file.synced.clone_from(&file.written);
-            file.dirty.clear();
-            Ok(())
-        })
+        let mut state = self.disk.state.lock();
+        self.disk.show(&state, Call::Sync, |_| {});
+        let outcome = state.call(Call::Sync);
+        self.check_alive(&state)?;
+        let mut random = Random(state.calls);
+        let file = state.file_mut(self.inode)?;
+        if outcome.is_err() {
+            file.fail_to_sync(&mut random)
+        } else {
+            file.sync()
+        }
+        outcome
     }
 
     fn fragment(&self, position: u64, len: u32) -> io::Result<RecordFragment> {
@@ -595,117 +566,5 @@ impl DiskFile for MemFile {
         let n = self.read_at(&mut bytes, position)?;
         bytes.truncate(n);
         Ok(RecordFragment::Bytes(Bytes::from(bytes)))
-    }
-}
-
-#[cfg(test)]
-impl MemDisk {
-    /// A copy of the disk as it is, to crash in several ways.
-    pub(crate) fn fork(&self) -> MemDisk {
-        let state = self.0.state.lock();
-        MemDisk(Arc::new(Shared {
-            state: Mutex::new(State {
-                calls: state.calls,
-                fault: None,
-                space: None,
-                next_inode: state.next_inode,
-                files: state
-                    .files
-                    .iter()
-                    .map(|(i, f)| (*i, MemInode { written: f.written.clone(), synced: f.synced.clone(), dirty: f.dirty.clone() }))
-                    .collect(),
-                names: state.names.clone(),
-                lasting: state.lasting.clone(),
-                pending: state.pending.clone(),
-                locks: BTreeMap::new(),
-                life: 0,
-            }),
-            handles: HandleCache::new(HANDLES_OPEN_MAX),
-        }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(disk: &MemDisk, path: &str, position: u64, bytes: &[u8]) -> Arc<dyn DiskFile> {
-        let file = disk.open(Path::new(path), OpenMode::Create).unwrap();
-        file.write_vectored_at(&[IoSlice::new(bytes)], position).unwrap();
-        file
-    }
-
-    #[test]
-    fn what_was_synced_with_its_name_survives_every_crash() {
-        for seed in 0..200 {
-            let disk = MemDisk::new();
-            disk.create_dir_all(Path::new("/d")).unwrap();
-            disk.sync_dir(Path::new("/")).unwrap();
-            let file = write(&disk, "/d/a", 0, &[7; 2000]);
-            file.sync_data().unwrap();
-            disk.sync_dir(Path::new("/d")).unwrap();
-            write(&disk, "/d/a", 2000, &[8; 2000]);
-            let after = disk.crash(seed).read_all(Path::new("/d/a")).unwrap();
-            assert_eq!(after[..2000], [7; 2000]);
-            assert!(after[2000..].iter().all(|b| *b == 8 || *b == 0));
-        }
-    }
-
-    #[test]
-    fn a_folder_is_renamed_with_what_is_in_it() {
-        let disk = MemDisk::new();
-        disk.create_dir_all(Path::new("/d/a")).unwrap();
-        disk.sync_dir(Path::new("/")).unwrap();
-        disk.sync_dir(Path::new("/d")).unwrap();
-        write(&disk, "/d/a/f", 0, b"x").sync_data().unwrap();
-        disk.rename(Path::new("/d/a"), Path::new("/d/b")).unwrap();
-        assert!(disk.read_all(Path::new("/d/a/f")).is_err());
-        assert_eq!(disk.read_all(Path::new("/d/b/f")).unwrap(), b"x");
-        disk.sync_dir(Path::new("/d")).unwrap();
-        disk.sync_dir(Path::new("/d/b")).unwrap();
-        assert_eq!(disk.crash(1).read_all(Path::new("/d/b/f")).unwrap(), b"x");
-    }
-
-    #[test]
-    fn what_was_not_synced_is_torn_dropped_and_kept_by_turns() {
-        let (mut whole, mut torn, mut gone) = (0, 0, 0);
-        for seed in 0..400 {
-            let disk = MemDisk::new();
-            write(&disk, "/a", 0, &[7; 1024]);
-            match disk.crash(seed).read_all(Path::new("/a")) {
-                Ok(bytes) if bytes == [7; 1024] => whole += 1,
-                Ok(_) => torn += 1,
-                Err(_) => gone += 1,
-            }
-        }
-        assert!(torn > 50 && gone > 50, "{whole} {torn} {gone}");
-        // Whole is rare, as the length must be the last of 1025.
-        let disk = MemDisk::new();
-        write(&disk, "/a", 0, b"x");
-        assert_eq!(disk.kill().read_all(Path::new("/a")).unwrap(), b"x");
-    }
-
-    #[test]
-    fn an_atomic_write_leaves_the_old_or_the_new_wherever_it_is_cut() {
-        let path = Path::new("/f");
-        let mut calls = 0;
-        loop {
-            let disk = MemDisk::new();
-            disk.write_atomic(path, &[1; 700]).unwrap();
-            let before = disk.calls();
-            disk.set_fault(Some(Fault::Halt { call: before + calls }));
-            let outcome = disk.write_atomic(path, &[2; 900]);
-            for seed in 0..50 {
-                let copy = disk.fork();
-                let found = copy.crash(seed).read_all(path).unwrap();
-                assert!(found == [1; 700] || found == [2; 900], "torn at call {calls}, seed {seed}");
-                assert!(outcome.is_err() || found == [2; 900]);
-            }
-            if outcome.is_ok() {
-                break;
-            }
-            calls += 1;
-        }
-        assert!(calls >= 6);
     }
 }

@@ -1,239 +1,164 @@
-//! What survives: a workload crashed at every call to the disk, with torn writes and forgotten names.
+//! What survives: seeded lives of a log, crashed at every call to the disk.
+//!
+//! Each seed's life is lived once while every call is watched: from a copy of the disk in the middle of the call the power is cut, and
+//! the log opened again. And for every call one more thing happens, chosen by seed and call: the process dies, the disk fails there once
+//! or for good, or has no room there for a while; then the life is lived again up to there, and on as far as the log allows. What
+//! was promised meanwhile is in the ledger, and held against what is found.
+//!
+//! A failure names seed, call and what happened; `OTTLA_CRASH=seed:call` lives this one again, and `OTTLA_CRASH_SEEDS=10000` more than
+//! the usual number.
+
+mod check;
+mod ledger;
+mod life;
 
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use parking_lot::Mutex;
+
+use self::check::check;
+use self::ledger::Ledger;
+use self::life::{Chance, boot, config_of, is_want_of_room, live};
 use super::*;
-use crate::disk::Fault;
+use crate::disk::{Call, Fault};
 use crate::error::LogError;
 use crate::partition::SyncTicket;
-use crate::segment::FileKind;
-
-/// What was promised before the crash.
-struct Promised {
-    /// Durable end when it was last given, and the batches below it.
-    durable: Offset,
-    batches: Vec<(Offset, Vec<u8>)>,
-    log_start: Offset,
-    created: bool,
-}
-
-impl Promised {
-    fn nothing() -> Promised {
-        Promised { durable: Offset(0), batches: Vec::new(), log_start: Offset(0), created: false }
-    }
-}
 
 fn small() -> LogConfig {
-    LogConfig {
-        segment_bytes: 2500,
-        index_interval_bytes: 150,
-        retention_bytes: 7000,
-        retention_ms: -1,
-        file_delete_delay_ms: 0,
-        ..LogConfig::default()
+    LogConfig { segment_bytes: 2500, index_interval_bytes: 150, retention_bytes: 7000, retention_ms: -1, ..LogConfig::default() }
+}
+
+/// Seeds that are lived when the environment does not say otherwise.
+const SEEDS: u64 = 256;
+/// Tests that share them, so that all processors have something to do.
+const SHARES: u64 = 8;
+/// Seeds that may fail before a test gives up: several show more than one.
+const FAILED_MAX: usize = 5;
+/// Of so many crashes one is looked at in every way.
+const THOROUGH_ONE_IN: u64 = 7;
+/// Of so many crashes one is followed by another in the middle of the recovery.
+const AGAIN_ONE_IN: u64 = 4;
+
+/// What is done at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    PowerLoss,
+    Kill,
+    Fails(Fault),
+}
+
+/// What happens at a call beside a power loss.
+fn blow_at(seed: u64, at: u64, call: Call) -> Blow {
+    let mut chance = Chance::at(seed, at);
+    match (call, chance.below(4)) {
+        (_, 0) => Blow::Kill,
+        (_, 1) => Blow::Fails(Fault::Halt { call: at }),
+        (Call::Grow, 2) => Blow::Fails(Fault::Full { call: at, calls: 1 }),
+        (Call::Grow, _) => Blow::Fails(Fault::Full { call: at, calls: 2 + chance.below(25) }),
+        (_, _) => Blow::Fails(Fault::Once { call: at, error: ErrorKind::Other }),
     }
 }
 
-/// A seeded life of a log, until the disk halts. Keeps what was promised as it is promised.
-fn live(disk: &MemDisk, seed: u64, promised: &mut Promised) -> Result<(), LogError> {
-    let mut state = seed;
-    let mut random = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
-    let tp = TopicPartition::from_folder_name("t-0").unwrap();
-    disk.create_dir_all(Path::new("/logs")).map_err(|_| LogError::BadFolderName(DIR.into()))?;
-    disk.sync_dir(Path::new("/")).map_err(|_| LogError::BadFolderName(DIR.into()))?;
-    let mut log = PartitionLog::create(Arc::new(disk.clone()), Path::new(DIR), tp, TopicId(Uuid::from_bytes([1; 16])), small(), NOW)?;
-    log.sync.snapshot_interval_bytes = 1000;
-    log.sync_all()?;
-    promised.created = true;
-    let (mut written, mut sequence, mut ticket) = (Vec::new(), 0, None);
-    for _ in 0..60 {
-        match random(12) {
-            0..=5 => {
-                let count = 1 + random(6) as usize;
-                let records = batch_of(1, 0, sequence, count);
-                let epoch = LeaderEpoch(sequence / 9);
-                match log.append_as_leader(&records, epoch, AppendOrigin::Client, NOW) {
-                    Ok(appended) => {
-                        sequence += count as i32;
-                        let mut stored = records;
-                        stored[..8].copy_from_slice(&appended.base_offset.0.to_be_bytes());
-                        stored[12..16].copy_from_slice(&epoch.0.to_be_bytes());
-                        written.push((appended.base_offset, stored));
-                    }
-                    Err(AppendError::Log(e)) => return Err(e),
-                    Err(other) => panic!("{other}"),
-                }
-            }
-            6 | 7 => {
-                if ticket.is_none() {
-                    ticket = log.begin_sync()?;
-                }
-            }
-            8 | 9 => {
-                if let Some(mut t) = ticket.take() {
-                    // How it went stands in the ticket.
-                    if random(2) == 0 {
-                        let _ = t.sync();
-                    } else {
-                        let _ = SyncTicket::sync_all(std::slice::from_mut(&mut t), disk, Path::new("/logs"));
-                    }
-                    promised.durable = log.finish_sync(t)?;
-                    promised.batches = written.iter().filter(|(base, _)| *base < promised.durable).cloned().collect();
-                }
-            }
-            10 => {
-                let durable = log.durable_end();
-                // Deleting may get half way.
-                if let Ok(Some(old)) = log.old_segments(durable, NOW) {
-                    promised.log_start = old.log_start;
-                }
-                log.delete_old_segments(durable, NOW)?;
-                assert_eq!(log.log_start_offset(), promised.log_start);
-                log.remove_deleted_files(NOW)?;
-            }
-            _ => {
-                // What is cut was not promised to anyone any more.
-                let to = Offset(log.log_start_offset().0.max(log.log_end_offset().0 - random(8) as i64));
-                if random(3) == 0 && to < log.log_end_offset() {
-                    promised.batches.retain(|(base, b)| base.0 + i64::from(b[26]) < to.0);
-                    // A batch goes as a whole, so the end may be below `to`.
-                    let left = promised.batches.last().map_or(promised.log_start, |(base, b)| base.plus(i64::from(b[26]) + 1));
-                    promised.durable = promised.durable.min(left);
-                    log.truncate_to(to)?;
-                    let end = log.log_end_offset();
-                    written.retain(|(base, _)| *base < end);
-                    sequence = end.0 as i32;
-                    let _ = ticket.take();
-                }
+fn named(seed: u64, at: u64, blow: Blow, what: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(what)) {
+        eprintln!("seed {seed}, call {at}: {blow:?}. To see this again: OTTLA_CRASH={seed}:{at}");
+        resume_unwind(panic);
+    }
+}
+
+/// The disk is as a crash left it: now the log is opened, perhaps after a crash in the middle of that.
+fn check_left(disk: &MemDisk, seed: u64, at: u64, ledger: &Ledger) {
+    let mut chance = Chance::at(!seed, at);
+    let mut disk = disk.clone();
+    while chance.below(AGAIN_ONE_IN) == 0 {
+        disk.set_fault(Some(Fault::Halt { call: disk.calls() + chance.below(70) }));
+        let _ = boot(&disk, config_of(seed), NOW);
+        disk.set_fault(None);
+        disk = if chance.below(4) == 0 { disk.kill() } else { disk.crash(chance.below(u64::MAX)) };
+    }
+    check(&disk, seed, ledger, chance.below(THOROUGH_ONE_IN) == 0);
+}
+
+/// Lives a life again, with something that fails.
+fn live_with(seed: u64, at: u64, fault: Fault) {
+    let disk = MemDisk::new();
+    disk.set_fault(Some(fault));
+    let ledger = Arc::default();
+    let outcome = live(&disk, seed, &ledger);
+    disk.set_fault(None);
+    if let (Ok(mut life), true) = (outcome, is_want_of_room(fault)) {
+        life.goes_on();
+    }
+    let ledger = ledger.lock().clone();
+    check_left(&disk.crash(Chance::at(seed, !at).below(u64::MAX)), seed, at, &ledger);
+}
+
+/// Crashes a life at every call, or at one; gives how many calls there were.
+fn crash_everywhere(seed: u64, only: Option<u64>) -> u64 {
+    let disk = MemDisk::new();
+    let ledger: Arc<Mutex<Ledger>> = Arc::default();
+    let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
+    let (watched, seen) = (Arc::clone(&ledger), Arc::clone(&calls));
+    disk.watch(move |call, disk| {
+        let at = seen.lock().len() as u64;
+        seen.lock().push(call);
+        if only.is_none_or(|only| only == at) {
+            let ledger = watched.lock();
+            named(seed, at, Blow::PowerLoss, || {
+                check_left(&disk.fork().crash(Chance::at(seed, at).below(u64::MAX)), seed, at, &ledger);
+            });
+            if blow_at(seed, at, call) == Blow::Kill {
+                named(seed, at, Blow::Kill, || check_left(&disk.kill(), seed, at, &ledger));
             }
         }
+    });
+    live(&disk, seed, &ledger).unwrap_or_else(|e| panic!("seed {seed}: {e:?}")).goes_on();
+    disk.unwatch();
+    let calls = std::mem::take(&mut *calls.lock());
+    for (at, call) in (0u64..).zip(&calls).filter(|(at, _)| only.is_none_or(|only| only == *at)) {
+        let blow = blow_at(seed, at, *call);
+        if let Blow::Fails(fault) = blow {
+            named(seed, at, blow, || live_with(seed, at, fault));
+        }
     }
-    Ok(())
+    calls.len() as u64
 }
 
-fn check_after(disk: &MemDisk, promised: &Promised, what: &str) {
-    if !promised.created && disk.list_dir(Path::new(DIR)).is_err() {
+/// The share `nth` of all seeds.
+fn crash_share(nth: u64) {
+    if let Ok(one) = std::env::var("OTTLA_CRASH") {
+        let (seed, call) = one.split_once(':').expect("OTTLA_CRASH is seed:call");
+        if nth == 0 {
+            crash_everywhere(seed.parse().unwrap(), Some(call.parse().unwrap()));
+        }
         return;
     }
-    let hints = OpenHints { recovery_point: Some(promised.durable), ..OpenHints::default() };
-    let opened = PartitionLog::open(Arc::new(disk.clone()), Path::new(DIR), small(), hints, NOW);
-    let (mut log, recovery) = opened.unwrap_or_else(|e| panic!("{what}: {e}"));
-    assert!(log.log_end_offset() >= promised.durable, "{what}: ends at {}, {} was durable", log.log_end_offset(), promised.durable);
-    assert!(!recovery.ended_below_recovery_point, "{what}");
-    assert!(log.log_start_offset() <= promised.log_start, "{what}");
-    let all = read_all(&log, log.log_start_offset(), 900);
-    for (base, bytes) in promised.batches.iter().filter(|(base, _)| *base >= promised.log_start) {
-        let found = all.iter().find(|(b, _)| b == base).unwrap_or_else(|| panic!("{what}: {base} is gone"));
-        assert_eq!(&found.1, bytes, "{what}: {base} was changed");
-    }
-    check_whole(&log);
-    check_indexes(disk, &log, what);
-    assert_eq!(log.epochs().entries(), epochs_of(&all, log.log_start_offset()), "{what}: the leader epochs are not those of the batches");
-    // The producer goes on where the log ends, is answered what is there, and is not let in with a gap.
-    let end = log.log_end_offset();
-    if end > log.log_start_offset() {
-        append(&mut log, &batch_of(1, 0, end.0 as i32, 2));
-        assert!(append(&mut log, &batch_of(1, 0, end.0 as i32, 2)).duplicate, "{what}");
-        let gap = try_append(&mut log, &batch_of(1, 0, end.0 as i32 + 9, 1));
-        assert!(matches!(gap, Err(AppendError::OutOfOrderSequence { .. })), "{what}: {gap:?}");
-        assert_eq!(log.sync_all().unwrap(), end.plus(2));
-    }
-}
-
-/// The leader epochs as the batches of a log tell them.
-fn epochs_of(batches: &[(Offset, Vec<u8>)], log_start: Offset) -> Vec<(LeaderEpoch, Offset)> {
-    let mut epochs: Vec<(LeaderEpoch, Offset)> = Vec::new();
-    for (base, bytes) in batches {
-        let epoch = LeaderEpoch(i32::from_be_bytes(bytes[12..16].try_into().unwrap()));
-        if epochs.last().is_none_or(|(last, _)| *last < epoch) {
-            epochs.push((epoch, (*base).max(log_start)));
+    let seeds = std::env::var("OTTLA_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
+    let mut calls = 0;
+    let mut failed = Vec::new();
+    for seed in (0..seeds).filter(|seed| seed % SHARES == nth) {
+        match catch_unwind(|| crash_everywhere(seed, None)) {
+            Ok(count) => calls += count,
+            Err(_) => failed.push(seed),
         }
+        assert!(failed.len() < FAILED_MAX, "failed: seeds {failed:?} of those up to {seed}");
     }
-    epochs
+    assert!(failed.is_empty(), "failed: seeds {failed:?} of {seeds}");
+    println!("{} lives, crashed at {calls} calls", seeds / SHARES);
+    assert!(calls > seeds / SHARES * 60, "{calls} calls are too few to show anything");
 }
 
-fn last_entry(mut times: Vec<u8>) -> Vec<u8> {
-    times.split_off(times.len() - 12)
-}
-
-/// The indexes of closed segments are those that would be made anew from their batches. (Of a time index the last entry: one that
-/// was made when the segment was closed stays when the log is cut and the segment grows again, with Kafka too.)
-fn check_indexes(disk: &MemDisk, log: &PartitionLog, what: &str) {
-    let indexes = |disk: &MemDisk, log: &PartitionLog| -> Vec<Vec<u8>> {
-        let read = |kind: FileKind, base| disk.read_all(&kind.path(Path::new(DIR), base)).unwrap();
-        let closed = log.segments[..log.segments.len() - 1].iter().map(|s| s.base);
-        closed.flat_map(|base| [read(FileKind::OffsetIndex, base), last_entry(read(FileKind::TimeIndex, base))]).collect()
+macro_rules! shares {
+    ($($name:ident: $nth:literal),*) => {
+        /// Whatever call it dies in, or that fails: nothing durable is lost, nothing acknowledged changes, offsets are dense, the log opens.
+        mod nothing_durable_is_lost_or_changed {
+            $(#[test] fn $name() { super::crash_share($nth); })*
+        }
     };
-    let anew = disk.fork();
-    for name in disk.list_dir(Path::new(DIR)).unwrap().into_iter().map(|e| e.name).filter(|n| n.ends_with("index")) {
-        anew.remove_file(&Path::new(DIR).join(name)).unwrap();
-    }
-    let (fresh, _) = reopen(&anew, small(), OpenHints::default());
-    assert_eq!(indexes(disk, log), indexes(&anew, &fresh), "{what}: an index is not what its segment says");
 }
 
-/// Lives that are crashed at every call: enough to find what is broken; more are had by the environment.
-fn seeds() -> u64 {
-    std::env::var("OTTLA_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
-}
-
-#[test]
-fn whatever_call_it_dies_in_nothing_durable_is_lost() {
-    let mut crashes = 0;
-    for seed in 0..seeds() {
-        let mut call = 0;
-        loop {
-            let disk = MemDisk::new();
-            disk.set_fault(Some(Fault::Halt { call }));
-            let mut promised = Promised::nothing();
-            let ended = live(&disk, seed, &mut promised);
-            disk.set_fault(None);
-            check_after(&disk.fork().crash(seed * 1000 + call), &promised, &format!("seed {seed}, power lost at call {call}"));
-            check_after(&disk.fork().kill(), &promised, &format!("seed {seed}, killed at call {call}"));
-            crashes += 2;
-            if ended.is_ok() {
-                break;
-            }
-            call += 1 + call / 40;
-        }
-    }
-    assert!(crashes > 2000, "{crashes}");
-}
-
-#[test]
-fn a_crash_in_the_middle_of_a_recovery_changes_nothing() {
-    for seed in 0..40 {
-        let disk = MemDisk::new();
-        let mut promised = Promised::nothing();
-        live(&disk, seed, &mut promised).unwrap();
-        let mut disk = disk.crash(seed);
-        for (again, call) in (3..60).step_by(6).enumerate() {
-            disk.set_fault(Some(Fault::Halt { call: disk.calls() + call }));
-            let hints = OpenHints { recovery_point: Some(promised.durable), ..OpenHints::default() };
-            let _ = PartitionLog::open(Arc::new(disk.clone()), Path::new(DIR), small(), hints, NOW);
-            disk.set_fault(None);
-            disk = disk.crash(seed + 100 * again as u64);
-        }
-        check_after(&disk, &promised, &format!("seed {seed}"));
-    }
-}
-
-#[test]
-fn an_error_of_the_disk_at_any_call_loses_nothing_durable() {
-    for (seed, error) in [(1, ErrorKind::StorageFull), (2, ErrorKind::Other), (3, ErrorKind::StorageFull), (4, ErrorKind::Other)] {
-        for call in 0..250 {
-            let disk = MemDisk::new();
-            disk.set_fault(Some(Fault::Once { call, error }));
-            let mut promised = Promised::nothing();
-            let _ = live(&disk, seed, &mut promised);
-            disk.set_fault(None);
-            check_after(&disk.crash(call), &promised, &format!("seed {seed}, {error:?} at call {call}"));
-        }
-    }
-}
+shares!(first: 0, second: 1, third: 2, fourth: 3, fifth: 4, sixth: 5, seventh: 6, eighth: 7);
 
 #[test]
 fn a_sync_that_failed_is_never_tried_again() {
