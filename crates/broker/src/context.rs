@@ -16,7 +16,7 @@ use crate::api::{Deferred, TopicRef};
 use crate::cold_reads::ColdReads;
 use crate::controller::ControllerHandle;
 use crate::controller::error_code as controller_error_code;
-use crate::coordinator::GroupCoordinators;
+use crate::coordinator::{GroupCoordinators, Shared};
 use crate::fetch_session::FetchSessions;
 use crate::metadata_publisher::{MetadataPublisher, Published};
 use crate::metrics::Metrics;
@@ -123,7 +123,7 @@ impl BrokerContext {
         partitions.start_scrub()?;
         partitions.start_cleaner(&published)?;
         let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone());
-        let groups = GroupCoordinators::start(&partitions, &published, &clock, &threads);
+        let groups = GroupCoordinators::start(&Shared::new(&partitions, &published, &clock, &threads));
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let context = BrokerContext {
             controller,

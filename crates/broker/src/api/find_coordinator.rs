@@ -20,7 +20,7 @@ use ottla_wire::message::find_coordinator::{
 use super::metadata::reachable_leader;
 use super::{Answer, ApiHandler, Reply, RequestContext};
 use crate::context::{BrokerContext, NodeAddress, deadline_after};
-use crate::coordinator::{OFFSETS_TOPIC, ensure_offsets_topic, partition_of_group};
+use crate::coordinator::{OFFSETS_TOPIC, ensure_offsets_topic, partition_of};
 
 /// See the module.
 pub struct FindCoordinator;
@@ -71,7 +71,7 @@ type Found = Result<NodeAddress, (ErrorCode, String)>;
 
 fn find(broker: &BrokerContext, group: &str, listener: &str) -> Found {
     let image = broker.image();
-    let partition = partition_of_group(&image, group);
+    let partition = partition_of(&image, OFFSETS_TOPIC, group);
     let leader = partition.and_then(|partition| image.partition(OFFSETS_TOPIC, partition)).map(|partition| {
         let (leader, _) = reachable_leader(&image, partition, listener);
         leader.0

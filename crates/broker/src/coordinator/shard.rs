@@ -1,20 +1,19 @@
 //! One coordinator's life: it stands by while another broker leads its partition, reads the log when this one does, serves, and begins
-//! anew when leadership or the log was lost. Owns its inbox; knows nothing of what groups do.
+//! anew when leadership or the log was lost. Owns its inbox; knows nothing of what is coordinated.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_cluster::group::{Request, Response};
+use ottla_cluster::metadata::MetadataPosition;
 use ottla_model::{LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_wire::ErrorCode;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use ottla_cluster::metadata::MetadataPosition;
-
 use super::active::Active;
-use super::offsets_log::{self, LoadError};
-use super::{OFFSETS_TOPIC, Shared, Unanswered};
+use super::log::{self, LoadError};
+use super::machine::Machine;
+use super::{Shared, Unanswered};
 use crate::partition::Partition;
 
 /// How long requests wait for a coordinator to be rebuilt before they are told that it is. Below the time after which clients give up.
@@ -26,48 +25,30 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Questions that are taken at a time, before answers are looked after again.
 const TAKEN_AT_ONCE: usize = 64;
 
-pub(super) type Answer = Result<Response, Unanswered>;
-
-/// What a coordinator is sent.
-pub(super) enum Message {
-    /// A client asks for something.
-    Ask {
-        /// What.
-        request: Request,
-        /// Whom to answer.
-        reply: oneshot::Sender<Answer>,
-    },
-}
-
-impl Message {
-    fn refuse(self, why: Unanswered) {
-        let Message::Ask { reply, .. } = self;
-        // Whoever asked may have gone.
-        let _ = reply.send(Err(why));
-    }
-}
-
 /// How serving ended.
 enum Ended {
     /// The broker stops.
     Stopped,
     /// Leadership or the log was lost.
     Lost,
+    /// The log takes no records.
+    NotWritten,
 }
 
 /// See the module.
-pub(super) struct Shard {
+pub(super) struct Shard<M: Machine> {
     shared: Arc<Shared>,
+    kit: M::Kit,
     name: TopicPartition,
-    inbox: mpsc::UnboundedReceiver<Message>,
+    inbox: mpsc::UnboundedReceiver<M::Message>,
     published: watch::Receiver<Option<MetadataPosition>>,
 }
 
-impl Shard {
-    pub(super) fn new(shared: Arc<Shared>, partition: PartitionId, inbox: mpsc::UnboundedReceiver<Message>) -> Shard {
+impl<M: Machine> Shard<M> {
+    pub(super) fn new(shared: Arc<Shared>, kit: M::Kit, partition: PartitionId, inbox: mpsc::UnboundedReceiver<M::Message>) -> Shard<M> {
         let published = shared.published.subscribe();
-        let name = TopicPartition::new(TopicName::new(OFFSETS_TOPIC).unwrap_or_else(|_| unreachable!("a valid name")), partition);
-        Shard { shared, name, inbox, published }
+        let name = TopicPartition::new(TopicName::new(M::TOPIC).unwrap_or_else(|_| unreachable!("a valid name")), partition);
+        Shard { shared, kit, name, inbox, published }
     }
 
     /// Runs until the broker stops.
@@ -76,7 +57,7 @@ impl Shard {
             let loaded = match self.load(&partition).await {
                 Some(Ok(loaded)) => loaded,
                 Some(Err(error)) => {
-                    tracing::error!(partition = %self.name, "the groups of this partition are not coordinated for now: {error}");
+                    tracing::error!(partition = %self.name, "the {} of this partition are not coordinated for now: {error}", M::WHAT);
                     if self.refuse_for(RETRY, Unanswered::NotAvailable).await {
                         continue;
                     }
@@ -85,15 +66,21 @@ impl Shard {
                 None => return,
             };
             let mut active = loaded;
-            match self.serve(&mut active).await {
-                Ended::Stopped => return,
-                Ended::Lost => active.end(),
+            let ended = self.serve(&mut active).await;
+            active.end().await;
+            let goes_on = match ended {
+                Ended::Stopped => false,
+                Ended::Lost => true,
+                Ended::NotWritten => self.refuse_for(RETRY, Unanswered::NotAvailable).await,
+            };
+            if !goes_on {
+                return;
             }
         }
     }
 
     fn led(&self) -> Option<Arc<Partition>> {
-        let partition = self.shared.partitions.find(OFFSETS_TOPIC, self.name.partition)?;
+        let partition = self.shared.partitions.find(M::TOPIC, self.name.partition)?;
         partition.check_led(LeaderEpoch::NONE).is_ok().then_some(partition)
     }
 
@@ -103,7 +90,7 @@ impl Shard {
         loop {
             self.published.borrow_and_update();
             let mut why = Unanswered::NotCoordinator;
-            let is_opening = match shared.partitions.find(OFFSETS_TOPIC, self.name.partition) {
+            let is_opening = match shared.partitions.find(M::TOPIC, self.name.partition) {
                 Some(found) if found.check_led(LeaderEpoch::NONE).is_ok() => return Some(found),
                 Some(_) => false,
                 None => shared.partitions.is_opening(&self.name),
@@ -114,7 +101,7 @@ impl Shard {
             let opened = async { if is_opening { shared.partitions.settled(&self.name).await } else { std::future::pending().await } };
             tokio::select! {
                 () = opened => {}
-                message = self.inbox.recv() => message?.refuse(why),
+                message = self.inbox.recv() => M::refuse(message?, why),
                 changed = self.published.changed() => changed.ok()?,
             }
         }
@@ -128,7 +115,7 @@ impl Shard {
             tokio::select! {
                 () = &mut over => return true,
                 message = self.inbox.recv() => match message {
-                    Some(message) => message.refuse(why),
+                    Some(message) => M::refuse(message, why),
                     None => return false,
                 },
             }
@@ -136,18 +123,18 @@ impl Shard {
     }
 
     /// Rebuilds the coordinator from the log. What is asked meanwhile waits, for a while. `None`: the broker stops.
-    async fn load(&mut self, partition: &Arc<Partition>) -> Option<Result<Active, LoadError>> {
-        let (shared, partition) = (Arc::clone(&self.shared), Arc::clone(partition));
+    async fn load(&mut self, partition: &Arc<Partition>) -> Option<Result<Active<M>, LoadError>> {
+        let (shared, kit, partition) = (Arc::clone(&self.shared), self.kit.clone(), Arc::clone(partition));
         let load = async move {
             // Of what was written before, all that is there counts, once it can be lost no more.
             let end = partition.watermarks().log_end;
             partition.sync_now();
             partition.reach(end, Instant::now() + SETTLE_MAX).await.map_err(LoadError::NotDurable)?;
-            let config = shared.config();
+            let mut machine = M::new(&shared);
             let for_thread = Arc::clone(&partition);
-            let reading = tokio::task::spawn_blocking(move || offsets_log::read(&for_thread, end, config));
-            let coordinator = reading.await.map_err(LoadError::Lost)??;
-            Ok(Active::new(shared, partition, coordinator))
+            let reading = tokio::task::spawn_blocking(move || log::replay(&for_thread, end, &mut machine).map(|()| machine));
+            let machine = reading.await.map_err(LoadError::Lost)??;
+            Ok(Active::new(shared, kit, partition, machine))
         };
         tokio::pin!(load);
         let patience = tokio::time::sleep(LOAD_WAIT);
@@ -159,12 +146,12 @@ impl Shard {
         loop {
             tokio::select! {
                 loaded = &mut load => return Some(loaded),
-                message = self.inbox.recv() => message?.refuse(Unanswered::Loading),
+                message = self.inbox.recv() => M::refuse(message?, Unanswered::Loading),
             }
         }
     }
 
-    async fn serve(&mut self, active: &mut Active) -> Ended {
+    async fn serve(&mut self, active: &mut Active<M>) -> Ended {
         loop {
             let (due, committed) = (active.next_deadline(), active.next_commit());
             let partition = Arc::clone(active.partition());
@@ -182,10 +169,7 @@ impl Shard {
             };
             let taken = tokio::select! {
                 reached = commit => match reached {
-                    Ok(()) => {
-                        active.answer_committed();
-                        Ok(())
-                    }
+                    Ok(()) => active.happen(M::committed).await,
                     Err(code) => {
                         tracing::info!(partition = %self.name, "what was written here may not stay: {code}");
                         return Ended::Lost;
@@ -198,10 +182,11 @@ impl Shard {
                         while messages.len() < TAKEN_AT_ONCE && let Ok(next) = self.inbox.try_recv() {
                             messages.push(next);
                         }
-                        active.ask(messages.into_iter().map(|Message::Ask { request, reply }| (request, reply)).collect()).await
+                        active.happen(move |machine, at| machine.take(at, messages)).await
                     }
                 },
-                () = time => active.time().await,
+                events = active.next_events(TAKEN_AT_ONCE) => active.happen(move |machine, at| machine.take_events(at, events)).await,
+                () = time => active.happen(M::time).await,
                 changed = self.published.changed() => {
                     if changed.is_err() {
                         return Ended::Stopped;
@@ -210,13 +195,12 @@ impl Shard {
                     if !same {
                         return Ended::Lost;
                     }
-                    active.metadata_changed().await
+                    active.happen(M::metadata_changed).await
                 }
             };
             if let Err(error) = taken {
-                tracing::warn!(partition = %self.name, "the groups of this partition are coordinated from anew: {error}");
-                active.end();
-                return if self.refuse_for(RETRY, Unanswered::NotAvailable).await { Ended::Lost } else { Ended::Stopped };
+                tracing::warn!(partition = %self.name, "the {} of this partition are coordinated from anew: {error}", M::WHAT);
+                return Ended::NotWritten;
             }
         }
     }
@@ -228,7 +212,7 @@ async fn reach(partition: &Arc<Partition>, end: ottla_model::Offset) -> Result<(
         match partition.reach(end, Instant::now() + SETTLE_MAX).await {
             Err(ErrorCode::RequestTimedOut) => tracing::warn!(
                 partition = %partition.topic_partition(),
-                "a record of the offsets topic is not durable after {} s",
+                "a record of a coordinator is not durable after {} s",
                 SETTLE_MAX.as_secs()
             ),
             other => return other,

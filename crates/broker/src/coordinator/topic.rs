@@ -1,4 +1,4 @@
-//! The topic in which groups and their offsets are kept: which of its partitions a group falls to, and how it is made.
+//! The topics that coordinators are kept in: which of its partitions an id falls to, and how one is made.
 
 use std::sync::Arc;
 
@@ -10,13 +10,22 @@ use tokio::time::Instant;
 
 use crate::context::{BrokerContext, CommandFailure};
 
-/// Its name.
+/// The topic in which groups and their offsets are kept.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// The partition that a group falls to, as in Kafka by the hash that Java has for strings. `None`: the topic is not there yet.
-pub fn partition_of_group(image: &MetadataImage, group: &str) -> Option<PartitionId> {
-    let partitions = i32::try_from(image.topic(OFFSETS_TOPIC)?.partitions.len()).ok()?;
-    Some(PartitionId(java_hash(group).checked_abs().unwrap_or(0).checked_rem(partitions)?))
+/// How a topic is made: its name, and the names of the configs that say how.
+pub(super) struct InternalTopic {
+    pub name: &'static str,
+    pub partitions: &'static str,
+    pub replication_factor: &'static str,
+    pub segment_bytes: &'static str,
+    pub min_isr: Option<&'static str>,
+}
+
+/// The partition that an id falls to, as in Kafka by the hash that Java has for strings. `None`: the topic is not there yet.
+pub fn partition_of(image: &MetadataImage, topic: &str, id: &str) -> Option<PartitionId> {
+    let partitions = i32::try_from(image.topic(topic)?.partitions.len()).ok()?;
+    Some(PartitionId(java_hash(id).checked_abs().unwrap_or(0).checked_rem(partitions)?))
 }
 
 /// `String.hashCode`.
@@ -24,9 +33,9 @@ fn java_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
-/// What one batch of it may hold.
-pub(super) fn batch_bytes_max(server: &ServerConfig, image: &MetadataImage) -> usize {
-    let resolved = TopicConfig::resolve(server, &image.topic_config(OFFSETS_TOPIC));
+/// What one batch of a topic may hold.
+pub(super) fn batch_bytes_max(topic: &str, server: &ServerConfig, image: &MetadataImage) -> usize {
+    let resolved = TopicConfig::resolve(server, &image.topic_config(topic));
     let resolved = resolved.or_else(|_unfit| TopicConfig::resolve(server, &Default::default()));
     resolved.map_or(0, |config| usize::try_from(config.max_message_bytes).unwrap_or(0))
 }
@@ -39,28 +48,36 @@ fn number(server: &ServerConfig, name: &'static str) -> i64 {
     }
 }
 
-/// Has the topic made if it is not there.
+/// Has the topic of groups made if it is not there.
 pub async fn ensure_offsets_topic(broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
-    if broker.image().topic(OFFSETS_TOPIC).is_some() {
+    ensure(&super::group::TOPIC, broker, deadline).await
+}
+
+async fn ensure(topic: &InternalTopic, broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
+    if broker.image().topic(topic.name).is_some() {
         return Ok(());
     }
     let config = broker.effective_config();
-    let factor = "offsets.topic.replication.factor";
+    let factor = topic.replication_factor;
     let mut replication_factor = i16::try_from(number(&config, factor)).unwrap_or(i16::MAX);
     if !config.values().is_set(factor) {
-        // Kafka's default of 3 has a cluster of one or two, to whom nobody gave a number, without groups.
+        // Kafka's default of 3 has a cluster of one or two, to whom nobody gave a number, without coordinators.
         let brokers = broker.image().brokers().filter(|broker| !broker.fenced).count();
         replication_factor = replication_factor.min(i16::try_from(brokers.max(1)).unwrap_or(i16::MAX));
     }
-    let configs = [
+    let mut configs = vec![
         ("cleanup.policy", "compact".to_owned()),
         ("compression.type", "producer".to_owned()),
-        ("segment.bytes", number(&config, "offsets.topic.segment.bytes").to_string()),
+        ("segment.bytes", number(&config, topic.segment_bytes).to_string()),
     ];
+    if let Some(min_isr) = topic.min_isr {
+        // No more than there are replicas, or nothing could ever be written.
+        configs.push(("min.insync.replicas", number(&config, min_isr).min(i64::from(replication_factor)).to_string()));
+    }
     let topic = NewTopic {
-        name: OFFSETS_TOPIC.to_owned(),
+        name: topic.name.to_owned(),
         placement: TopicPlacement::Counts {
-            partitions: i32::try_from(number(&config, "offsets.topic.num.partitions")).unwrap_or(i32::MAX),
+            partitions: i32::try_from(number(&config, topic.partitions)).unwrap_or(i32::MAX),
             replication_factor,
         },
         configs: configs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

@@ -1,0 +1,188 @@
+//! Carries out what the state machine of groups wants done, in the order in which it wants it. Owns which answer waits for which record.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::convert::Infallible;
+
+use ottla_cluster::group::{Effect, Event, GroupConfig, GroupCoordinator, Now, Proposal, Request, Response, Token, TopicsView};
+use ottla_model::Offset;
+use ottla_wire::batch::{BatchError, BatchView};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::batch;
+use crate::coordinator::log::{self, WriteError};
+use crate::coordinator::machine::{At as AtOf, Machine};
+use crate::coordinator::topic::{OFFSETS_TOPIC, batch_bytes_max};
+use crate::coordinator::{Shared, Unanswered};
+
+type Answer = Result<Response, Unanswered>;
+type At = AtOf<GroupMachine>;
+
+/// What a coordinator is sent.
+pub enum Message {
+    /// A client asks for something.
+    Ask {
+        /// What.
+        request: Request,
+        /// Whom to answer.
+        reply: oneshot::Sender<Answer>,
+    },
+}
+
+/// See the module.
+pub struct GroupMachine {
+    coordinator: GroupCoordinator,
+    next_token: u64,
+    /// Those who were not answered yet.
+    waiting: HashMap<Token, oneshot::Sender<Answer>>,
+    /// The ends of the batches that are not committed yet.
+    uncommitted: VecDeque<(Proposal, Offset)>,
+    /// Answers by the end of the batch that has to be committed first.
+    held: BTreeMap<Offset, Vec<(Token, Response)>>,
+}
+
+impl Machine for GroupMachine {
+    const TOPIC: &'static str = OFFSETS_TOPIC;
+    const WHAT: &'static str = "groups";
+    type Message = Message;
+    type Event = Infallible;
+    type Kit = ();
+
+    fn refuse(message: Message, why: Unanswered) {
+        let Message::Ask { reply, .. } = message;
+        // Whoever asked may have gone.
+        let _ = reply.send(Err(why));
+    }
+
+    fn new(shared: &Shared) -> GroupMachine {
+        let coordinator = GroupCoordinator::new(config(shared));
+        GroupMachine { coordinator, next_token: 0, waiting: HashMap::new(), uncommitted: VecDeque::new(), held: BTreeMap::new() }
+    }
+
+    fn replay(&mut self, view: &BatchView<'_>) -> Result<(), BatchError> {
+        batch::replay(&mut self.coordinator, view)
+    }
+
+    fn loaded(&mut self, at: &At) -> Result<(), WriteError> {
+        // Nobody has asked for anything yet, and nothing is written before something happens: it only starts deadlines.
+        let now = now(at);
+        let effects = self.coordinator.loaded(now, topics(at));
+        debug_assert!(effects.iter().all(|effect| !matches!(effect, Effect::Reply { .. })));
+        self.carry_out(at, now, effects)
+    }
+
+    fn take(&mut self, at: &At, messages: Vec<Message>) -> Result<(), WriteError> {
+        let now = now(at);
+        let mut events = Vec::with_capacity(messages.len());
+        // All are known before the first is handled, so that none is left without an answer when that fails.
+        for message in messages {
+            let Message::Ask { request, reply } = message;
+            self.next_token += 1;
+            let token = Token(self.next_token);
+            self.waiting.insert(token, reply);
+            events.push(Event::Request { token, request });
+        }
+        events.into_iter().try_for_each(|event| self.happen(at, now, event))
+    }
+
+    fn take_events(&mut self, _at: &At, events: Vec<Infallible>) -> Result<(), WriteError> {
+        match events.into_iter().next() {
+            None => Ok(()),
+            Some(never) => match never {},
+        }
+    }
+
+    fn time(&mut self, at: &At) -> Result<(), WriteError> {
+        self.happen(at, now(at), Event::Time)
+    }
+
+    fn metadata_changed(&mut self, at: &At) -> Result<(), WriteError> {
+        self.coordinator.reconfigure(config(&at.shared));
+        self.happen(at, now(at), Event::TopicsChanged(topics(at)))
+    }
+
+    fn committed(&mut self, at: &At) -> Result<(), WriteError> {
+        let high_watermark = at.partition.high_watermark();
+        while let Some(first) = self.held.first_entry() {
+            if *first.key() > high_watermark {
+                break;
+            }
+            for (token, response) in first.remove() {
+                self.send(token, Ok(response));
+            }
+        }
+        Ok(())
+    }
+
+    fn next_deadline(&self, at: &At) -> Option<Instant> {
+        Some(at.shared.instant_of(self.coordinator.next_deadline()?))
+    }
+
+    fn next_commit(&self) -> Option<Offset> {
+        self.held.keys().next().copied()
+    }
+
+    async fn end(self) {
+        for reply in self.waiting.into_values() {
+            let _ = reply.send(Err(Unanswered::NotCoordinator));
+        }
+    }
+}
+
+fn now(at: &At) -> Now {
+    Now { wall: at.shared.clock.now(), monotonic: at.shared.monotonic() }
+}
+
+fn topics(at: &At) -> TopicsView {
+    TopicsView::new((**at.shared.published.image()).clone())
+}
+
+fn config(shared: &Shared) -> GroupConfig {
+    let server = shared.published.config();
+    let batch_bytes_max = batch_bytes_max(OFFSETS_TOPIC, &server, &shared.published.image());
+    GroupConfig::read(server.values(), batch_bytes_max).unwrap_or_else(|error| {
+        // Checked at start and with each change.
+        tracing::error!("the configuration of groups cannot be read: {error}");
+        GroupConfig { batch_bytes_max, ..GroupConfig::default() }
+    })
+}
+
+impl GroupMachine {
+    fn happen(&mut self, at: &At, now: Now, event: Event) -> Result<(), WriteError> {
+        let effects = self.coordinator.step(now, event);
+        self.carry_out(at, now, effects)
+    }
+
+    fn carry_out(&mut self, at: &At, now: Now, effects: Vec<Effect>) -> Result<(), WriteError> {
+        for effect in effects {
+            match effect {
+                Effect::Append(wanted) => {
+                    at.check_led()?;
+                    let end = log::append(&at.partition, &batch::encode(&wanted.content, now.wall)?, now.wall)?;
+                    self.uncommitted.push_back((wanted.proposal, end));
+                }
+                Effect::Reply { token, after, response } => self.reply(at.partition.high_watermark(), token, after, response),
+            }
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, high_watermark: Offset, token: Token, after: Proposal, response: Response) {
+        while self.uncommitted.front().is_some_and(|(_, end)| *end <= high_watermark) {
+            self.uncommitted.pop_front();
+        }
+        let first = self.uncommitted.partition_point(|(proposal, _)| *proposal < after);
+        match self.uncommitted.get(first) {
+            // The batch itself; what is not in the list is committed.
+            Some((proposal, end)) if *proposal == after => self.held.entry(*end).or_default().push((token, response)),
+            _ => self.send(token, Ok(response)),
+        }
+    }
+
+    fn send(&mut self, token: Token, answer: Answer) {
+        if let Some(reply) = self.waiting.remove(&token) {
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
+        }
+    }
+}
