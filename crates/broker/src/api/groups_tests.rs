@@ -22,6 +22,7 @@ use ottla_wire::message::offset_fetch::{
 use ottla_wire::message::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
 use ottla_wire::{ApiKey, ErrorCode};
 
+use crate::coordinator::{OFFSETS_TOPIC, partition_of};
 use crate::testing::{Outcome, TestBroker, encoded};
 
 const NO_DELAY: &[(&str, &str)] = &[("group.initial.rebalance.delay.ms", "0"), ("offsets.topic.num.partitions", "3")];
@@ -284,6 +285,45 @@ async fn offsets_are_deleted_where_nobody_reads() {
     let codes: Vec<_> = response.topics.iter().map(|t| (&*t.name, t.partitions[0].error_code)).collect();
     assert_eq!((response.error_code, codes), (0, vec![("logs", 0), ("nothing", ErrorCode::UnknownTopicOrPartition.as_i16())]));
     assert_eq!(fetched(&broker, 9).await, [("logs".to_owned(), 1, 6, 0)]);
+}
+
+/// A group other than "g" that the same coordinator has.
+fn neighbour(broker: &TestBroker) -> String {
+    let image = broker.context.image();
+    let partition = |group: &str| partition_of(&image, OFFSETS_TOPIC, group);
+    let mut names = (0..).map(|nth| format!("g{nth}"));
+    names.find(|name| partition(name) == partition("g")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_answered_before_it_is_durable() {
+    let broker = broker().await;
+    let offsets = broker.partition("__consumer_offsets", partition_of(&broker.context.image(), OFFSETS_TOPIC, "g").unwrap().0);
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let (holds, is_held) = std::sync::mpsc::channel();
+    let dir = std::sync::Arc::clone(offsets.log_dir());
+    let holder = std::thread::spawn(move || {
+        let _held = dir.hold_syncs();
+        holds.send(()).unwrap();
+        let _ = held.recv();
+    });
+    is_held.recv().unwrap();
+    let (answer, out) = broker.begin(ApiKey::OffsetCommit, 9, Some("client"), &encoded(&commit_of("logs", &[7]), 9));
+    let mut committed = tokio::spawn(crate::testing::end(answer, out));
+    // Behind the commit, and about what no record is written of.
+    let name = neighbour(&broker);
+    let describe = DescribeGroupsRequest { groups: vec![&name], ..Default::default() };
+    call(&broker, &describe, 6).await;
+    assert!(offsets.watermarks().log_end > offsets.high_watermark(), "the commit is written");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!committed.is_finished(), "and not durable");
+    drop(let_go);
+    let outcome = (&mut committed).await.unwrap();
+    assert_eq!(outcome.decode::<OffsetCommitResponse<'_>>(9).topics[0].partitions[0].error_code, 0);
+    assert!(offsets.watermarks().log_end == offsets.high_watermark());
+    holder.join().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,18 +22,16 @@ pub(super) struct Active<M: Machine> {
 
 impl<M: Machine> Active<M> {
     /// Begins to serve what was read from the log.
-    pub(super) fn new(shared: Arc<Shared>, kit: M::Kit, partition: Arc<Partition>, machine: M) -> Active<M> {
+    pub(super) fn begin(shared: Arc<Shared>, kit: M::Kit, partition: Arc<Partition>, machine: M) -> Result<Active<M>, WriteError> {
         let leadership = partition.leadership();
         // Bounded by the work that is under way.
         let (sender, events) = mpsc::unbounded_channel();
         let at = At { shared, kit, partition, leadership, events: sender };
         let mut active = Active { at: Arc::new(at), events, machine: Some(Box::new(machine)) };
-        if let Some(machine) = &mut active.machine
-            && let Err(error) = machine.loaded(&active.at)
-        {
-            tracing::warn!(partition = %active.at.partition.topic_partition(), "not written at the start: {error}");
+        if let Some(machine) = &mut active.machine {
+            machine.loaded(&active.at)?;
         }
-        active
+        Ok(active)
     }
 
     pub(super) fn partition(&self) -> &Arc<Partition> {

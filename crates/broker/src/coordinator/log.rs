@@ -30,6 +30,9 @@ pub(super) enum LoadError {
     /// A batch cannot be read.
     #[error("its log has a batch that cannot be read: {0}")]
     Batch(#[from] BatchError),
+    /// What changed meanwhile cannot be written.
+    #[error("it cannot begin: {0}")]
+    Write(#[from] WriteError),
     /// The reading thread ended badly.
     #[error("the reading was interrupted: {0}")]
     Lost(tokio::task::JoinError),

@@ -134,7 +134,7 @@ impl<M: Machine> Shard<M> {
             let for_thread = Arc::clone(&partition);
             let reading = tokio::task::spawn_blocking(move || log::replay(&for_thread, end, &mut machine).map(|()| machine));
             let machine = reading.await.map_err(LoadError::Lost)??;
-            Ok(Active::new(shared, kit, partition, machine))
+            Ok(Active::begin(shared, kit, partition, machine)?)
         };
         tokio::pin!(load);
         let patience = tokio::time::sleep(LOAD_WAIT);
