@@ -86,7 +86,7 @@ impl PartitionLog {
         }
         let mut at = first;
         loop {
-            let stop = self.recover_segment(at, recovery_point, found, recovery, &mut checked)?;
+            let stop = self.recover_segment(at, recovery_point, compacted_upto, found, recovery, &mut checked)?;
             let end = self.tail.next_offset;
             if let Some(Stop { position, reason }) = stop {
                 self.refuse_to_cut_sound_data(at, position, end, recovery_point, &reason)?;
@@ -152,6 +152,7 @@ impl PartitionLog {
         &mut self,
         at: usize,
         recovery_point: Offset,
+        compacted_upto: Offset,
         found: &Found,
         recovery: &mut Recovery,
         checked: &mut Vec<(Offset, u32)>,
@@ -176,7 +177,7 @@ impl PartitionLog {
             return Ok(Some(stop));
         }
         let from = self.position_reached(at, start, recovery_point)?;
-        let stop = self.check_batches(at, from, recovery)?;
+        let stop = self.check_batches(at, from, recovery_point.max(compacted_upto), recovery)?;
         checked.push((base, from));
         self.close_indexes_of(at)?;
         Ok(stop)
@@ -269,10 +270,12 @@ impl PartitionLog {
         }
     }
 
-    /// Checks whole batches from `start` on.
-    fn check_batches(&mut self, at: usize, start: u32, recovery: &mut Recovery) -> Result<Option<Stop>, LogError> {
+    /// Checks whole batches from `start` on. Up to `gaps_upto` a segment may end before the next begins.
+    fn check_batches(&mut self, at: usize, start: u32, gaps_upto: Offset, recovery: &mut Recovery) -> Result<Option<Stop>, LogError> {
         let file = self.segments[at].file(self.place(), FileKind::Log)?;
         let mut scan = BatchScan::new(&*file, start, self.segments[at].size);
+        // Gaps before this position are borne out.
+        let mut borne_out_upto = 0;
         loop {
             let placed = match scan.next().map_err(|e| self.read_failure(at, e))? {
                 WholeStep::End => return Ok(None),
@@ -280,7 +283,10 @@ impl PartitionLog {
                 WholeStep::Batch(placed) => placed,
             };
             let expected = self.tail.next_offset;
-            if placed.header.base_offset != expected && (placed.header.base_offset < expected || !self.may_leave_gap(at, &placed)?) {
+            if placed.header.base_offset > expected && placed.position >= borne_out_upto {
+                borne_out_upto = self.gaps_borne_out_upto(at, &placed, gaps_upto)?.unwrap_or(0);
+            }
+            if placed.header.base_offset != expected && (placed.header.base_offset < expected || placed.position >= borne_out_upto) {
                 let reason = format!("base offset {} where {} was expected", placed.header.base_offset, self.tail.next_offset);
                 return Ok(Some(Stop { position: placed.position, reason }));
             }
@@ -290,16 +296,39 @@ impl PartitionLog {
     }
 
     /// Whether a batch beyond the expected offset is there because others were removed by compaction, here or at the leader it came
-    /// from. Its CRC does not cover the base offset, so that has to be borne out by what follows.
-    fn may_leave_gap(&self, at: usize, placed: &Placed) -> Result<bool, LogError> {
+    /// from. Its CRC does not cover the base offset, so that has to be borne out by what follows: by a sound batch that
+    /// follows on at once, be it behind more gaps, or by the segment that does. Only what stays counts: what is cut bears out
+    /// nothing the next time. Gives the position before which all gaps are borne out.
+    fn gaps_borne_out_upto(&self, at: usize, placed: &Placed, gaps_upto: Offset) -> Result<Option<u32>, LogError> {
         let segment = &self.segments[at];
         let file = segment.file(self.place(), FileKind::Log)?;
-        let follows = match HeaderScan::new(&*file, placed.end(), segment.size).next().map_err(|e| self.read_failure(at, e))? {
-            Step::Batch(next) => Some(next.header.base_offset),
-            Step::End | Step::Bad { .. } => self.segments.get(at + 1).map(|next| next.base),
-        };
-        let is_within = placed.header.last_offset().0 - segment.base.0 <= i64::from(i32::MAX);
-        Ok(is_within && follows.map_or(self.config.cleanup_compact, |next| placed.header.next_offset() <= next))
+        let is_compacted = self.config.cleanup_compact;
+        let mut last = *placed;
+        loop {
+            let end = last.header.next_offset();
+            if last.header.last_offset().0 - segment.base.0 > i64::from(i32::MAX) {
+                return Ok(None);
+            }
+            let follows = match HeaderScan::new(&*file, last.end(), segment.size).next().map_err(|e| self.read_failure(at, e))? {
+                Step::Batch(next) => Some(next.header.base_offset),
+                Step::End => self.segments.get(at + 1).map(|next| next.base),
+                Step::Bad { .. } => None,
+            };
+            if follows.is_some_and(|next| next < end) {
+                return Ok(None);
+            }
+            // Of a compacted log the last batch may be one that leaves a gap.
+            if is_compacted {
+                return Ok(Some(last.end()));
+            }
+            let mut whole = BatchScan::with_chunk(&*file, last.end(), segment.size, 0);
+            match whole.next().map_err(|e| self.read_failure(at, e))? {
+                WholeStep::Batch(next) if next.header.base_offset > end => last = next,
+                WholeStep::Batch(_) => return Ok(Some(last.end())),
+                WholeStep::End => return Ok(follows.filter(|next| *next == end || *next <= gaps_upto).map(|_| last.end())),
+                WholeStep::Bad { .. } => return Ok(None),
+            }
+        }
     }
 
     fn take_in(&mut self, at: usize, placed: &Placed) -> Result<(), LogError> {

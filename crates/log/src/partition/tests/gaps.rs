@@ -1,6 +1,6 @@
 //! A log whose offsets have gaps, as compaction leaves them here and at a leader: every way to look at it passes over them.
 
-use ottla_wire::batch::BatchView;
+use ottla_wire::batch::{BatchView, HEADER_LEN};
 
 use super::*;
 use crate::ReadError;
@@ -117,6 +117,23 @@ fn a_base_offset_that_has_risen_is_no_gap() {
     let (log, recovery) = reopen(&disk, config(), OpenHints::default());
     let torn = recovery.torn.unwrap();
     assert_eq!((torn.position as usize, log.log_end_offset()), (position, Offset(18)));
+}
+
+#[test]
+fn what_is_cut_bears_out_no_gap_before_it() {
+    let plain = LogConfig { cleanup_compact: false, segment_bytes: 1 << 20, ..config() };
+    let disk = MemDisk::new();
+    // Batches 0, 1, 3, 5 and 6: of those behind a gap, the last is borne out by its successor, and the other by that.
+    let (mut log, kept) = gapped(&disk, plain.clone(), |i| [0, 1, 3, 5, 6].contains(&i));
+    log.sync_all().unwrap();
+    let position: usize = kept[..4].iter().map(Vec::len).sum();
+    disk.damage(&FileKind::Log.path(Path::new(DIR), Offset(0)), position + HEADER_LEN + 4, 1).unwrap();
+    let (log, recovery) = reopen(&disk, plain.clone(), OpenHints::default());
+    assert_eq!((recovery.torn.is_some(), log.log_end_offset()), (true, Offset(6)));
+    drop(log);
+    // A crash before anything was written: there is nothing left to cut.
+    let (log, recovery) = reopen(&disk, plain, OpenHints::default());
+    assert_eq!((recovery.torn, log.log_end_offset()), (None, Offset(6)));
 }
 
 #[test]
