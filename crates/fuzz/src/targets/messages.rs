@@ -10,8 +10,8 @@ use crate::corpus::{Named, from_hex, golden};
 use crate::memory::bounded;
 
 /// What decoding may hold: see [`Reader`].
-const MEMORY_FACTOR: usize = 8;
-const MEMORY_SLACK_BYTES: usize = 64 << 10;
+pub(super) const MEMORY_FACTOR: usize = 8;
+pub(super) const MEMORY_SLACK_BYTES: usize = 64 << 10;
 
 struct Api {
     name: &'static str,

@@ -3,6 +3,7 @@
 mod batches;
 mod codecs;
 mod configs;
+mod data;
 mod frames;
 mod messages;
 mod metadata;
@@ -37,6 +38,7 @@ macro_rules! targets {
 targets! {
     request: messages::request, messages::request_seeds, &[], 1;
     response: messages::response, messages::response_seeds, &[], 1;
+    data: data::data, data::seeds, &[], 1;
     frame: frames::frame, frames::seeds, &[], 1;
     batch: batches::batch, batches::seeds, &[], 1;
     gzip: codecs::gzip, codecs::gzip_seeds, &[], 1;

@@ -49,7 +49,7 @@ impl Opening {
             clean: bit(2),
             log_start: bit(3).then_some(Offset(1)),
             high_watermark: None,
-            compacted_upto: None,
+            compacted_upto: bit(6).then_some(sound.end),
         };
         Opening { hints, last_segment: bit(4), mend_crcs: bit(5) }
     }
@@ -366,7 +366,7 @@ fn open_whatever_it_is(files: &BTreeMap<String, Vec<u8>>, opening: &Opening) {
 
     // Opened again, with nothing taken on trust, it has what could be read, and there is nothing left to repair.
     if opening.checks_all() {
-        let hints = OpenHints { log_start: Some(start), ..OpenHints::default() };
+        let hints = OpenHints { log_start: Some(start), compacted_upto: opening.hints.compacted_upto, ..OpenHints::default() };
         let (again, recovery) = open(&disk, hints, size).unwrap_or_else(|e| panic!("what was repaired does not open: {e}"));
         assert_eq!((again.log_start_offset(), again.log_end_offset()), (start, end));
         assert!(recovery.torn.is_none() && recovery.segments_removed == 0, "{recovery:?}");
@@ -376,8 +376,8 @@ fn open_whatever_it_is(files: &BTreeMap<String, Vec<u8>>, opening: &Opening) {
 }
 
 /// How a log is opened, in the seeds: checked whole; checked in its second half; trusted up to its end; closed cleanly; from an
-/// offset on. Each for the first and the last segment.
-const OPENINGS: [u8; 10] = [0, 1, 3, 4, 8, 16, 17, 19, 20, 24];
+/// offset on; compacted. Each for the first and the last segment.
+const OPENINGS: [u8; 12] = [0, 1, 3, 4, 8, 16, 17, 19, 20, 24, 64, 80];
 
 fn seeds_of(ends: &[&str]) -> Vec<Named> {
     let files = sound().files.iter().filter(|(name, _)| ends.iter().any(|end| name.ends_with(end)));
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn the_sound_folder_is_borne_however_it_is_opened() {
-        for opening in 0..64 {
+        for opening in 0..128 {
             let name = format!("{}.index", sound().last);
             offset_index(&[&[opening | 16][..], &sound().files[&name]].concat());
         }

@@ -3,7 +3,9 @@
 use std::io::IoSlice;
 use std::path::Path;
 
-use ottla_log::checkpoint::{HIGH_WATERMARKS_FILE, LOG_START_OFFSETS_FILE, RECOVERY_POINTS_FILE, read_offsets, write_offsets};
+use ottla_log::checkpoint::{
+    CLEANER_OFFSETS_FILE, HIGH_WATERMARKS_FILE, LOG_START_OFFSETS_FILE, RECOVERY_POINTS_FILE, read_offsets, write_offsets,
+};
 use ottla_log::disk::OpenMode;
 use ottla_log::log_dir::{CLEAN_SHUTDOWN_FILE, META_PROPERTIES_FILE, MetaProperties, last_shutdown, partition_of};
 use ottla_log::{Disk, MemDisk};
@@ -27,10 +29,13 @@ fn bytes_max(input: &[u8]) -> usize {
     input.len() * MEMORY_FACTOR + MEMORY_SLACK_BYTES
 }
 
+/// Each is written by another part of the broker, and Kafka reads all of them alike.
+const CHECKPOINT_FILES: [&str; 4] = [RECOVERY_POINTS_FILE, HIGH_WATERMARKS_FILE, LOG_START_OFFSETS_FILE, CLEANER_OFFSETS_FILE];
+
 /// All offset checkpoints are of one format; the first byte says which file it is.
 pub(super) fn checkpoint(input: &[u8]) {
     let Some((which, bytes)) = input.split_first() else { return };
-    let name = [RECOVERY_POINTS_FILE, HIGH_WATERMARKS_FILE, LOG_START_OFFSETS_FILE][usize::from(*which) % 3];
+    let name = CHECKPOINT_FILES[usize::from(*which) % CHECKPOINT_FILES.len()];
     let disk = disk_with(name, bytes);
     let path = Path::new("/").join(name);
     match bounded(bytes_max(bytes), name, || read_offsets(&disk, &path)) {
@@ -60,7 +65,10 @@ pub(super) fn checkpoint_seeds() -> Vec<Named> {
         ("extremes", "0\n2\na 2147483647 9223372036854775807\nb 2147483648 9223372036854775808\n"),
         ("spaces-only", "0\n1\n   \n"),
     ];
-    texts.iter().map(|(name, text)| ((*name).to_owned(), [&[0], text.as_bytes()].concat())).collect()
+    let file = |which: u8| texts.iter().map(move |(name, text)| (*name, [&[which], text.as_bytes()].concat()));
+    let mut seeds: Vec<Named> = file(0).map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+    seeds.extend(file(3).map(|(name, bytes)| (format!("cleaner-{name}"), bytes)));
+    seeds
 }
 
 pub(super) const CHECKPOINT_WORDS: &[&[u8]] = &[b"\n", b" ", b"0\n", b"1\n", b"topic 0 1\n", b"-1", b"9223372036854775807", b"..", b"\r\n"];
