@@ -1,4 +1,4 @@
-//! [`Admin`]: makes, describes, changes and deletes topics and their configs.
+//! [`Admin`]: makes, describes, changes and deletes topics and their configs. Groups are in [`group`](crate::group).
 //!
 //! Every call names what it is about in its errors, and is tried again where that may help, for `default.api.timeout.ms`.
 
@@ -45,7 +45,7 @@ const DELETE_BY_STATE: i16 = 6;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Admin {
-    client: Client,
+    pub(crate) client: Client,
 }
 
 /// A topic to be made.
@@ -485,7 +485,7 @@ impl Admin {
     }
 
     /// Repeats what a broker could not do yet; its refusals, and brokers that cannot be reached at all, are final.
-    async fn again<T>(&self, attempt: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, ClientError> {
+    pub(crate) async fn again<T>(&self, attempt: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, ClientError> {
         let deadline = self.client.api_deadline();
         let mut failures = 0;
         loop {

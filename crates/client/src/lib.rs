@@ -5,7 +5,7 @@
 //! | [`Client`] | knows the cluster and holds the connections; the others are made from one |
 //! | [`Producer`] | sends records: batches, linger, acks, codecs, order-keeping repeats, idempotence |
 //! | [`Consumer`] | reads assigned partitions from any offset or time |
-//! | [`Admin`] | makes, describes, changes and deletes topics and their configs |
+//! | [`Admin`] | makes, describes, changes and deletes topics, their configs, and groups |
 //!
 //! Settings have Kafka's property names, as methods ([`ProducerConfig::linger_ms`]) and as text
 //! ([`ProducerConfig::set`]). All errors are one type, [`ClientError`], that says what, with which value, and whether
@@ -20,6 +20,7 @@ mod config;
 mod connection;
 mod consumer;
 mod error;
+mod group;
 mod metadata;
 mod producer;
 
@@ -30,6 +31,7 @@ pub use client::Client;
 pub use config::{ClientConfig, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig};
 pub use consumer::{ConsumedRecord, Consumer, OffsetAndTimestamp, RecordBatch, Records, RecordsIter, SeekTo};
 pub use error::ClientError;
+pub use group::{CommittedOffset, GroupDescription, GroupKind, GroupListing, GroupMember, LastRebalance};
 pub use metadata::{BrokerInfo, PartitionInfo};
 pub use ottla_model::{Acks, NodeId, Offset, PartitionId, TimestampMs, TopicName, TopicPartition};
 pub use ottla_wire::batch::Header;

@@ -79,6 +79,8 @@ fn remedy(error: &ClientError) -> Option<String> {
         ClientError::Refused { code: ErrorCode::TopicAlreadyExists, .. } => {
             Some("see it with `ottla topic describe`, change it with `ottla topic alter`".to_owned())
         }
+        ClientError::Refused { code: ErrorCode::GroupIdNotFound, .. } => Some("see `ottla group list`".to_owned()),
+        ClientError::Refused { code: ErrorCode::NonEmptyGroup, .. } => Some("stop its consumers first".to_owned()),
         _ => None,
     }
 }

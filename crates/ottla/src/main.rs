@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{config, consume, perf, produce, serve, topic};
+use commands::{config, consume, group, perf, produce, serve, topic};
 
 /// Exit codes, and the sources of settings: the end of every `--help`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 not understood (wrong arguments or settings).";
@@ -46,6 +46,7 @@ enum Command {
     Topic(topic::TopicArgs),
     Produce(produce::ProduceArgs),
     Consume(consume::ConsumeArgs),
+    Group(group::GroupArgs),
     Config(config::ConfigArgs),
     Perf(perf::PerfArgs),
 }
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Some(Command::Topic(args)) => in_runtime(topic::run(args)),
         Some(Command::Produce(args)) => in_runtime(produce::run(args)),
         Some(Command::Consume(args)) => in_runtime(consume::run(args)),
+        Some(Command::Group(args)) => in_runtime(group::run(args)),
         Some(Command::Config(args)) => in_runtime(config::run(args)),
         // Blocking sockets and threads of its own: the broker is to be measured, not a runtime.
         Some(Command::Perf(args)) => perf::run(args),

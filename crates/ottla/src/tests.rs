@@ -42,6 +42,11 @@ fn what_users_type_is_understood() {
         "ottla produce logs --key-separator : --acks 1 --compression lz4 --partition 0 --property linger.ms=5 --header a=b",
         "ottla consume logs --from -10 --partition 0 --partition 1 --max-messages 5 --print offset,key,value --follow",
         "ottla consume logs --from 2026-01-31T12:00:00Z --json",
+        "ottla group list --json",
+        "ottla group describe a b --bootstrap-server a:9092",
+        "ottla group reset-offsets g --topic logs --topic orders:0,2 --shift-by -10 --dry-run --json",
+        "ottla group reset-offsets g --to-datetime 2026-01-31T12:00:00Z",
+        "ottla group delete a b --if-exists",
         "ottla config describe --topic logs --all",
         "ottla config set --broker 1 log.retention.ms=1",
         "ottla config delete --broker-defaults log.retention.ms",
@@ -66,6 +71,11 @@ fn what_cannot_be_meant_is_refused_with_exit_code_2() {
         ("ottla produce logs --compression brotli", ErrorKind::InvalidValue),
         ("ottla consume logs --from yesterday", ErrorKind::ValueValidation),
         ("ottla consume logs --json --print key", ErrorKind::ArgumentConflict),
+        ("ottla group describe", ErrorKind::MissingRequiredArgument),
+        ("ottla group reset-offsets g", ErrorKind::MissingRequiredArgument),
+        ("ottla group reset-offsets g --to-earliest --to-latest", ErrorKind::ArgumentConflict),
+        ("ottla group reset-offsets g --to-offset -1", ErrorKind::ValueValidation),
+        ("ottla group reset-offsets g --to-datetime soon", ErrorKind::ValueValidation),
         ("ottla config describe", ErrorKind::MissingRequiredArgument),
         ("ottla config set --topic a --broker 1 b=c", ErrorKind::ArgumentConflict),
         ("ottla perf produce load --create", ErrorKind::MissingRequiredArgument),
@@ -83,7 +93,7 @@ fn what_cannot_be_meant_is_refused_with_exit_code_2() {
 
 #[test]
 fn every_command_has_examples_and_says_its_exit_codes() {
-    for path in [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["config"], &["perf"]] {
+    for path in [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["group"], &["config"], &["perf"]] {
         let text = help(path);
         let title = format!("ottla {}", path.join(" "));
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{title} is wrapped by terminals: {text}");
@@ -118,9 +128,18 @@ fn help_names_where_the_cluster_is_looked_for() {
 #[test]
 fn the_examples_of_the_help_can_be_typed() {
     let mut examples = 0;
-    for path in
-        [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["config"], &["perf"], &["perf", "produce"], &["perf", "ledger"]]
-    {
+    for path in [
+        &[][..],
+        &["serve"],
+        &["topic"],
+        &["produce"],
+        &["consume"],
+        &["group"],
+        &["config"],
+        &["perf"],
+        &["perf", "produce"],
+        &["perf", "ledger"],
+    ] {
         let text = help(path);
         for line in text.lines().filter(|line| line.starts_with("  ") && line.contains("ottla ")) {
             // Behind the command stands, after some blanks, what it does; before it perhaps what is piped in.

@@ -1,6 +1,8 @@
 //! ConsumerGroupDescribe (key 69): state and members of consumer groups (KIP-848).
 //!
 //! Versions 0 and 1. A group that is not there, or is a classic one: GROUP_ID_NOT_FOUND.
+//!
+//! Ours, in a tagged field that Kafka's clients skip: why the group last rebalanced.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -14,7 +16,7 @@ use ottla_wire::message::consumer_group_describe::{
 };
 use ottla_wire::message::metadata::AUTHORIZED_OPERATIONS_OMITTED;
 
-use super::groups::{GROUP_OPERATIONS, Refused, taken};
+use super::groups::{GROUP_OPERATIONS, Refused, last_rebalance_of, taken};
 use super::{Answer, ApiHandler, Reply, RequestContext};
 use crate::context::BrokerContext;
 
@@ -65,6 +67,7 @@ fn described_group(group: &GroupId, described: Result<ConsumerGroupDescription, 
             assignment_epoch: described.target_epoch.0,
             assignor_name: Cow::Borrowed(described.assignor.name()),
             members: described.members.iter().map(member_of).collect(),
+            last_rebalance: described.last_rebalance.as_ref().map(last_rebalance_of),
             ..Default::default()
         },
     }

@@ -3,6 +3,7 @@
 //! Versions 0 to 6.
 //!
 //! * A group that does not exist is `Dead`; from version 6 with GROUP_ID_NOT_FOUND and the reason (KIP-1043).
+//! * Ours, in a tagged field that Kafka's clients skip: why the group last rebalanced.
 //! * KIP-430: what the client may do to each group, when asked for (version 3).
 
 use std::borrow::Cow;
@@ -15,7 +16,7 @@ use ottla_wire::ErrorCode;
 use ottla_wire::message::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember};
 use ottla_wire::message::metadata::AUTHORIZED_OPERATIONS_OMITTED;
 
-use super::groups::{GROUP_OPERATIONS, Refused, taken};
+use super::groups::{GROUP_OPERATIONS, Refused, last_rebalance_of, taken};
 use super::{Answer, ApiHandler, Reply, RequestContext};
 use crate::context::BrokerContext;
 
@@ -69,7 +70,7 @@ fn described_group(group: &GroupId, described: Result<ClassicDescription, Refuse
             }
         }
         Err(why) => DescribedGroup { error_code: why.error_code().as_i16(), group_id, ..Default::default() },
-        Ok(ClassicDescription { state, protocol_type, protocol, members, .. }) => {
+        Ok(ClassicDescription { state, protocol_type, protocol, members, last_rebalance }) => {
             let text = |text: &str| Cow::Owned(text.to_owned());
             let members = members.iter().map(|member| DescribedGroupMember {
                 member_id: text(member.member.as_str()),
@@ -85,6 +86,7 @@ fn described_group(group: &GroupId, described: Result<ClassicDescription, Refuse
                 protocol_type: text(&protocol_type),
                 protocol_data: text(protocol.as_deref().unwrap_or("")),
                 members: members.collect(),
+                last_rebalance: last_rebalance.as_ref().map(last_rebalance_of),
                 ..Default::default()
             }
         }

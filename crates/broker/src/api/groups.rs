@@ -1,10 +1,12 @@
 //! What the APIs of groups share: how a request's names become the coordinators' own, and the way to ask one and answer later.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use ottla_cluster::group::{Client, GroupError, Request, Response};
+use ottla_cluster::group::{Client, GroupError, LastRebalance, Request, Response};
 use ottla_model::{GroupId, InstanceId};
 use ottla_wire::ErrorCode;
+use ottla_wire::message::describe_groups as wire;
 
 use super::{Answer, Frame, LaterReply, Reply, RequestContext};
 use crate::context::BrokerContext;
@@ -56,6 +58,16 @@ pub(super) fn code_of(result: &Result<(), GroupError>) -> i16 {
     match result {
         Ok(()) => ErrorCode::None.as_i16(),
         Err(error) => group_error_code(error).as_i16(),
+    }
+}
+
+/// Why a group last rebalanced, as both kinds of descriptions tell it.
+pub(super) fn last_rebalance_of(last: &LastRebalance) -> wire::LastRebalance<'static> {
+    wire::LastRebalance {
+        began_ms: last.began.0,
+        duration_ms: last.duration_ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+        reason: Cow::Owned(last.reason.to_string()),
+        member_id: last.member.as_ref().map(|member| Cow::Owned(member.as_str().to_owned())),
     }
 }
 

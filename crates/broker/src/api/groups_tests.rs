@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ottla_wire::message::consumer_group_describe::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse};
 use ottla_wire::message::consumer_group_heartbeat::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use ottla_wire::message::delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
 use ottla_wire::message::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
@@ -368,4 +369,35 @@ async fn a_consumer_group_gets_its_partitions_from_the_coordinator_and_keeps_the
     let outcome = call(&broker, &again, 1).await;
     let response: ConsumerGroupHeartbeatResponse<'_> = outcome.decode(1);
     assert_eq!((response.error_code, response.member_epoch), (0, member_epoch));
+}
+
+/// Kafka's clients skip the tag; `ottla group describe` shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_descriptions_tell_why_the_group_last_rebalanced() {
+    let broker = broker().await;
+    let (member, generation) = joined(&broker).await;
+    synced(&broker, &member, generation).await;
+    let request = DescribeGroupsRequest { groups: vec!["g"], ..Default::default() };
+    let outcome = call(&broker, &request, 5).await;
+    let response: DescribeGroupsResponse<'_> = outcome.decode(5);
+    let last = response.groups[0].last_rebalance.as_ref().expect("it was told");
+    assert_eq!((&*last.reason, last.member_id.as_deref()), ("joined", Some(&*member)));
+    assert!(last.duration_ms >= 0 && last.began_ms > 0, "{last:?}");
+    let outcome = call(&broker, &request, 4).await;
+    assert_eq!(outcome.decode::<DescribeGroupsResponse<'_>>(4).groups[0].last_rebalance, None);
+
+    let beat = ConsumerGroupHeartbeatRequest {
+        group_id: "new",
+        member_id: "3gaNyf9ERjOMbSIcDQxZJA",
+        subscribed_topic_names: Some(vec!["logs"]),
+        rebalance_timeout_ms: 60_000,
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    assert_eq!(call(&broker, &beat, 1).await.decode::<ConsumerGroupHeartbeatResponse<'_>>(1).error_code, 0);
+    let request = ConsumerGroupDescribeRequest { group_ids: vec!["new"], ..Default::default() };
+    let outcome = call(&broker, &request, 1).await;
+    let response: ConsumerGroupDescribeResponse<'_> = outcome.decode(1);
+    let last = response.groups[0].last_rebalance.as_ref().expect("it was told");
+    assert_eq!((&*last.reason, last.member_id.as_deref()), ("joined", Some("3gaNyf9ERjOMbSIcDQxZJA")));
 }

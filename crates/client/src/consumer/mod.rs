@@ -16,6 +16,7 @@ use ottla_wire::error::ErrorCode;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub(crate) use offsets::look_up;
 pub use offsets::{OffsetAndTimestamp, SeekTo};
 pub use records::{ConsumedRecord, RecordBatch, Records, RecordsIter};
 

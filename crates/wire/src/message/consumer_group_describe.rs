@@ -1,11 +1,13 @@
 //! ConsumerGroupDescribe (key 69): state and members of groups of the new protocol (KIP-848).
 //!
 //! * 0 is flexible already. 1 says of each member by which protocol it is one (KIP-1099).
+//! * Ours, and skipped by whoever does not know it: a tagged field with the group's last rebalance.
 
 use std::borrow::Cow;
 
 use ottla_model::Uuid;
 
+use super::describe_groups::LastRebalance;
 use super::metadata::AUTHORIZED_OPERATIONS_OMITTED;
 use crate::Wire;
 
@@ -59,6 +61,9 @@ pub struct DescribedGroup<'a> {
     /// Bit field of what the client may do to the group.
     #[wire(default = AUTHORIZED_OPERATIONS_OMITTED)]
     pub authorized_operations: i32,
+    /// Ours: why the group last rebalanced; null: not known.
+    #[wire(tag = 10_000, tagged = 0.., default = null, ignorable)]
+    pub last_rebalance: Option<LastRebalance<'a>>,
 }
 
 /// A member.
