@@ -6,6 +6,9 @@ use ottla_wire::batch::{BatchBuilder, Batches, DecompressLimits};
 use ottla_wire::compress::Compression;
 use ottla_wire::message::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse};
 use ottla_wire::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use ottla_wire::message::list_offsets::{
+    LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
+};
 use ottla_wire::message::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use ottla_wire::{Message, Reader, Records, Request, RequestHeader, ResponseHeader, Writer};
 
@@ -14,6 +17,7 @@ use crate::raw::Connection;
 /// The last versions that name topics by their names.
 const PRODUCE_VERSION: i16 = 12;
 const FETCH_VERSION: i16 = 12;
+const LIST_OFFSETS_VERSION: i16 = 11;
 const CREATE_TOPICS_VERSION: i16 = 7;
 
 /// How long a node may take for one request, in the requests that say so.
@@ -121,15 +125,13 @@ impl Caller {
     pub fn consume_all(&mut self, topic: &str, partition: i32, offset: i64) -> Vec<Consumed> {
         let mut consumed = Vec::new();
         let mut next = offset;
-        loop {
+        let end = self.end_offset(topic, partition);
+        while next < end {
             let answer = self.call(&fetch_request(topic, partition, next), FETCH_VERSION);
             let response: FetchResponse<'_> = answer.decode();
             let said = &response.responses[0].partitions[0];
             assert_eq!(said.error_code, 0, "fetch of {topic}-{partition} at {next}");
-            if next >= said.high_watermark {
-                return consumed;
-            }
-            let Records::Borrowed(bytes) = said.records else { panic!("no records at {next}, below the high watermark") };
+            let Records::Borrowed(bytes) = said.records else { panic!("no records at {next}, below the end {end}") };
             let before = next;
             for batch in Batches::new(bytes) {
                 let batch = batch.expect("a whole batch");
@@ -150,8 +152,21 @@ impl Caller {
                     });
                 }
             }
-            assert!(next > before, "nothing at {next}, below the high watermark {}", said.high_watermark);
+            assert!(next > before, "nothing at {next}, below the end {end}");
         }
+        consumed
+    }
+
+    /// The offset behind the last record. A node that has just started answers when the log is open.
+    #[track_caller]
+    pub fn end_offset(&mut self, topic: &str, partition: i32) -> i64 {
+        let asked = ListOffsetsPartition { partition_index: partition, timestamp: LATEST_TIMESTAMP, ..Default::default() };
+        let topics = vec![ListOffsetsTopic { name: topic, partitions: vec![asked] }];
+        let answer = self.call(&ListOffsetsRequest { replica_id: -1, topics, ..Default::default() }, LIST_OFFSETS_VERSION);
+        let response: ListOffsetsResponse<'_> = answer.decode();
+        let said = &response.topics[0].partitions[0];
+        assert_eq!(said.error_code, 0, "the end of {topic}-{partition}");
+        said.offset
     }
 }
 

@@ -145,8 +145,8 @@ impl PartitionLog {
         log.topic_id = metadata;
         let epochs_known = log.load_epochs()?;
 
-        let clean = hints.clean && !was_empty && epochs_known && log.open_clean_tail()?;
         let synced = hints.recovery_point.unwrap_or(Offset::ZERO);
+        let clean = hints.clean && !was_empty && epochs_known && log.open_clean_tail()? && log.log_end_offset() >= synced;
         let mut recovery = Recovery { clean, ..Recovery::default() };
         let mut checked = Vec::new();
         if recovery.clean {
