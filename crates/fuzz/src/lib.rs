@@ -5,7 +5,7 @@
 //! decoded survives encoding, memory stays within a bound of the input's size, and a log gives back what was sound in it.
 //!
 //! Two runners share the list: the tests of this crate (corpus and a bounded number of mutations, the same on every
-//! run), and for hours at a time either the binary of this crate or libFuzzer ([`fuzz/`](../fuzz/README.md)).
+//! run), and for hours at a time the binary of this crate: `cargo run -p ottla-fuzz --release -- TARGET --seconds N`.
 //!
 //! It ships in nothing, and nothing depends on it.
 

@@ -7,7 +7,7 @@
 //! cargo run -p ottla-fuzz -- seed
 //! ```
 //!
-//! `seed` writes the small ones of the seeds into `corpus/`, from where libFuzzer takes them too.
+//! `seed` writes the small ones of the seeds into `corpus/`, so that a change to what makes them loses none.
 
 use std::process::ExitCode;
 use std::time::Duration;
