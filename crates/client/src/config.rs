@@ -7,7 +7,7 @@ use std::time::Duration;
 use ottla_model::Acks;
 use ottla_wire::compress::Compression;
 
-use crate::ClientError;
+use crate::{Assignor, ClientError};
 
 /// A type that a setting can have, read from the text form Kafka's property files use.
 trait Setting: Sized {
@@ -27,6 +27,26 @@ impl Setting for String {
 impl Setting for Vec<String> {
     fn parse(text: &str) -> Result<Vec<String>, String> {
         Ok(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+    }
+}
+impl Setting for Option<String> {
+    fn parse(text: &str) -> Result<Option<String>, String> {
+        Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+}
+impl Setting for Vec<Assignor> {
+    fn parse(text: &str) -> Result<Vec<Assignor>, String> {
+        let each = |name: String| Assignor::from_name(&name).ok_or_else(|| "`range`, `cooperative-sticky`, or both".to_owned());
+        Vec::<String>::parse(text)?.into_iter().map(each).collect()
+    }
+}
+impl Setting for GroupProtocol {
+    fn parse(text: &str) -> Result<GroupProtocol, String> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "classic" => Ok(GroupProtocol::Classic),
+            "consumer" => Ok(GroupProtocol::Consumer),
+            _ => Err("`classic` or `consumer`".to_owned()),
+        }
     }
 }
 impl Setting for Acks {
@@ -321,8 +341,18 @@ impl Setting for OffsetReset {
     }
 }
 
+/// How the members of a group come to their partitions (`group.protocol`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum GroupProtocol {
+    /// One of the members assigns, by `partition.assignment.strategy`.
+    #[default]
+    Classic,
+    /// The coordinator assigns, and members give up only what moves (KIP-848).
+    Consumer,
+}
+
 settings! {
-    /// How a [`Consumer`](crate::Consumer) fetches. The defaults are Kafka's.
+    /// How a [`Consumer`](crate::Consumer) fetches, and what it is in a group. The defaults are Kafka's.
     ///
     /// ```
     /// use ottla_client::{ConsumerConfig, IsolationLevel, OffsetReset};
@@ -350,11 +380,39 @@ settings! {
     decompressed_batch_max_bytes: u32 = 268_435_456, "ottla.decompressed.batch.max.bytes", 1_024..=2_147_483_647;
     /// Whether asking for an unknown topic may make it (if the broker's `auto.create.topics.enable` allows it too).
     allow_auto_create_topics: bool = true, "allow.auto.create.topics";
+    /// The group: who subscribes is a member of it, and who assigns partitions to itself commits offsets by its name.
+    group_id: Option<String> = None, "group.id";
+    /// Makes a member static (KIP-345): away for less than its session, it comes back to the partitions it had.
+    group_instance_id: Option<String> = None, "group.instance.id";
+    /// How the group's members come to their partitions.
+    group_protocol: GroupProtocol = GroupProtocol::Classic, "group.protocol";
+    /// With `group.protocol=consumer`: the coordinator's assignor; it chooses where none is named.
+    group_remote_assignor: Option<String> = None, "group.remote.assignor";
+    /// With `group.protocol=classic`: what the member can work by, what it likes best first. Only where all of them are
+    /// cooperative does a member keep what it has through a rebalance.
+    partition_assignment_strategy: Vec<Assignor> = vec![Assignor::Range, Assignor::CooperativeSticky], "partition.assignment.strategy";
+    /// With `group.protocol=classic`: without a heartbeat for so long, a member is taken for dead.
+    session_timeout_ms: u32 = 45_000, "session.timeout.ms", 1..=2_147_483_647;
+    /// With `group.protocol=classic`: how often a member tells that it is alive. Less than `session.timeout.ms`.
+    heartbeat_interval_ms: u32 = 3_000, "heartbeat.interval.ms", 1..=2_147_483_647;
+    /// How long a member may work on what it was given before it leaves; also how long it may take in a rebalance.
+    max_poll_interval_ms: u32 = 300_000, "max.poll.interval.ms", 1..=2_147_483_647;
+    /// Whether what was handed out is committed by and by, and when partitions are given up.
+    enable_auto_commit: bool = true, "enable.auto.commit";
+    /// How often, with `enable.auto.commit`.
+    auto_commit_interval_ms: u32 = 5_000, "auto.commit.interval.ms", 0..=2_147_483_647;
 }
 
 impl ConsumerConfig {
     pub(crate) fn validate(&self, client: &ClientConfig) -> Result<(), ClientError> {
         self.check_ranges()?;
+        if self.heartbeat_interval_ms >= self.session_timeout_ms {
+            let expected = format!("less than session.timeout.ms ({})", self.session_timeout_ms);
+            return Err(invalid("heartbeat.interval.ms", &self.heartbeat_interval_ms.to_string(), expected));
+        }
+        if self.partition_assignment_strategy.is_empty() {
+            return Err(invalid("partition.assignment.strategy", "", "`range`, `cooperative-sticky`, or both"));
+        }
         if self.fetch_max_wait_ms >= client.request_timeout_ms {
             let expected = format!("less than request.timeout.ms ({})", client.request_timeout_ms);
             return Err(invalid("fetch.max.wait.ms", &self.fetch_max_wait_ms.to_string(), expected));

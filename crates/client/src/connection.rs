@@ -155,24 +155,34 @@ impl Connection {
 
     /// Queues a request; calls that follow each other on one task reach the broker in that order.
     pub(crate) async fn submit<'q, R: Request<'q>>(&self, request: &R, version: i16) -> Result<Pending, ClientError> {
-        self.enqueue::<R>(request, version, Reply::Answer).await
+        self.enqueue::<R>(request, version, self.shared.request_timeout, Reply::Answer).await
+    }
+
+    /// As [`submit`](Self::submit), for what a broker answers later than other requests.
+    pub(crate) async fn submit_within<'q, R: Request<'q>>(
+        &self,
+        request: &R,
+        version: i16,
+        wait: Duration,
+    ) -> Result<Pending, ClientError> {
+        self.enqueue::<R>(request, version, self.shared.request_timeout.max(wait), Reply::Answer).await
     }
 
     /// As [`submit`](Self::submit), for a request that is not answered: done once it is written to the socket.
     pub(crate) async fn submit_unanswered<'q, R: Request<'q>>(&self, request: &R, version: i16) -> Result<Pending, ClientError> {
-        self.enqueue::<R>(request, version, Reply::Written).await
+        self.enqueue::<R>(request, version, self.shared.request_timeout, Reply::Written).await
     }
 
     async fn enqueue<'q, R: Request<'q>>(
         &self,
         request: &R,
         version: i16,
+        request_timeout: Duration,
         reply: impl FnOnce(oneshot::Sender<Result<Bytes, ClientError>>) -> Reply,
     ) -> Result<Pending, ClientError> {
         let correlation_id = self.shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
         let frame = encode_frame(request, version, correlation_id, &self.shared.client_id)?;
         let (to, answer) = oneshot::channel();
-        let request_timeout = self.shared.request_timeout;
         let waiting = Waiting {
             api: R::NAME,
             correlation_id,

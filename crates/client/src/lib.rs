@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Client`] | knows the cluster and holds the connections; the others are made from one |
 //! | [`Producer`] | sends records: batches, linger, acks, codecs, order-keeping repeats, idempotence |
-//! | [`Consumer`] | reads assigned partitions from any offset or time |
+//! | [`Consumer`] | reads partitions: as a member of a group, or assigned by the caller, from any offset or time |
 //! | [`Admin`] | makes, describes, changes and deletes topics, their configs, and groups |
 //!
 //! Settings have Kafka's property names, as methods ([`ProducerConfig::linger_ms`]) and as text
@@ -28,9 +28,10 @@ pub use admin::{
     Admin, ClusterDescription, ConfigChange, ConfigResource, ConfigSource, ConfigValue, CreatedTopic, NewTopic, TopicDescription,
 };
 pub use client::Client;
-pub use config::{ClientConfig, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig};
-pub use consumer::{ConsumedRecord, Consumer, OffsetAndTimestamp, RecordBatch, Records, RecordsIter, SeekTo};
+pub use config::{ClientConfig, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, ProducerConfig};
+pub use consumer::{ConsumedRecord, Consumer, OffsetAndTimestamp, RebalanceListener, RecordBatch, Records, RecordsIter, SeekTo};
 pub use error::ClientError;
+pub use group::assignors::Assignor;
 pub use group::{CommittedOffset, GroupDescription, GroupKind, GroupListing, GroupMember, LastRebalance};
 pub use metadata::{BrokerInfo, PartitionInfo};
 pub use ottla_model::{Acks, NodeId, Offset, PartitionId, TimestampMs, TopicName, TopicPartition};

@@ -1,9 +1,10 @@
-//! [`Consumer`]: reads the partitions it is assigned, each from where it is told to.
+//! [`Consumer`]: reads the partitions it is assigned, by the caller or by its group, each from where it is told to.
 //!
 //! Owns positions and what was fetched ahead. One fetch is out to each broker, for all partitions that have room; it
 //! waits at the broker for data. Nothing here sleeps to look again.
 
 mod fetch;
+mod group;
 mod offsets;
 mod records;
 
@@ -16,6 +17,7 @@ use ottla_wire::error::ErrorCode;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub use group::RebalanceListener;
 pub(crate) use offsets::look_up;
 pub use offsets::{OffsetAndTimestamp, SeekTo};
 pub use records::{ConsumedRecord, RecordBatch, Records, RecordsIter};
@@ -23,6 +25,7 @@ pub use records::{ConsumedRecord, RecordBatch, Records, RecordsIter};
 use crate::backoff::random_u32;
 use crate::{Client, ClientError, ConsumerConfig, OffsetReset, PartitionInfo};
 use fetch::{FetchPlan, Fetched, FetchedPartition, PlannedPartition};
+use group::Subscription;
 use records::{Chunk, Rules};
 
 /// Fetched chunks of one partition kept ready; another fetch goes out while there are no more than this.
@@ -30,7 +33,8 @@ const CHUNKS_READY_MAX: usize = 1;
 /// How long a replica named by the leader (KIP-392) is read from before the leader is asked again.
 const PREFERRED_REPLICA_FOR: Duration = Duration::from_secs(300);
 
-/// Reads partitions by assignment: which, and from where, is the caller's.
+/// Reads partitions. Which, and from where, is the caller's by [`assign`](Self::assign), or the group's by
+/// [`subscribe`](Self::subscribe).
 ///
 /// ```no_run
 /// use ottla_client::{Client, ClientConfig, Consumer, ConsumerConfig, SeekTo, TopicPartition};
@@ -69,6 +73,7 @@ pub struct Consumer {
     look_for_work: bool,
     /// Found while a batch was on its way to the reader: said at the next call.
     trouble: Option<ClientError>,
+    subscription: Option<Subscription>,
 }
 
 /// How far the reading of one partition is.
@@ -127,6 +132,7 @@ impl Consumer {
             work: JoinSet::new(),
             look_for_work: true,
             trouble: None,
+            subscription: None,
         })
     }
 
@@ -153,8 +159,13 @@ impl Consumer {
     /// `auto.offset.reset` says, unless [`seek`](Self::seek) says otherwise before the first read.
     ///
     /// # Errors
-    /// When one of them does not exist; then nothing is changed.
+    /// When one of them does not exist, or the consumer subscribes; then nothing is changed.
     pub async fn assign(&mut self, partitions: Vec<TopicPartition>) -> Result<(), ClientError> {
+        if self.subscription.is_some() {
+            return Err(ClientError::InvalidArgument(
+                "the consumer subscribes: its group assigns, unless it unsubscribes first".to_owned(),
+            ));
+        }
         let deadline = self.client.api_deadline();
         for partition in &partitions {
             let topic = self.client.topic(partition.topic.as_str(), self.config.allow_auto_create_topics, deadline).await?;
@@ -295,14 +306,17 @@ impl Consumer {
     /// What repeating cannot mend: a damaged batch, no valid position with `auto.offset.reset=none`, a topic that is gone.
     /// The other partitions can be read on by calling again.
     pub async fn next_batch(&mut self) -> Result<RecordBatch, ClientError> {
-        if self.partitions.is_empty() {
+        if self.partitions.is_empty() && self.subscription.is_none() {
             return Err(ClientError::InvalidArgument("no partition is assigned".to_owned()));
         }
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble);
         }
+        let _asking = self.asking();
+        self.auto_commit().await;
         let mut views = self.client.subscribe();
         loop {
+            self.rebalance().await?;
             if let Some(batch) = self.take_ready()? {
                 // Before handing out: the next fetch is on its way while this batch is worked on.
                 if self.look_for_work {
@@ -311,7 +325,11 @@ impl Consumer {
                 return Ok(batch);
             }
             let waits = self.start_work()?;
+            let next_commit = self.next_commit();
+            let by_group = self.subscription.is_some();
             tokio::select! {
+                event = group::next_event(&mut self.subscription), if by_group => self.take_event(event),
+                () = async { sleep_until(next_commit.unwrap_or_else(Instant::now)).await }, if next_commit.is_some() => self.auto_commit().await,
                 Some(done) = self.work.join_next() => match done {
                     Ok(done) => self.done(done)?,
                     Err(failed) => return Err(ClientError::InvalidArgument(format!("a fetch ended badly: {failed}"))),

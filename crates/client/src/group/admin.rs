@@ -195,7 +195,7 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with GROUP_ID_NOT_FOUND where there is none.
     pub async fn describe_group(&self, group: &str) -> Result<GroupDescription, ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Lost, self.client.api_deadline(), async |connection, coordinator| {
+        ask_coordinator(&self.client, group, Repeat::Lost, async |connection, coordinator| {
             // Older brokers know groups of one protocol only.
             if connection.version::<ConsumerGroupDescribeRequest<'_>>(i16::MAX).is_ok()
                 && let Some(described) = describe_new(&connection, group, coordinator).await?
@@ -212,7 +212,7 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with GROUP_ID_NOT_FOUND, or NON_EMPTY_GROUP while it has members.
     pub async fn delete_group(&self, group: &str) -> Result<(), ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Refused, self.client.api_deadline(), async |connection, _| {
+        ask_coordinator(&self.client, group, Repeat::Refused, async |connection, _| {
             let answer = connection.call(&DeleteGroupsRequest { groups_names: vec![group] }).await?;
             let response: DeleteGroupsResponse<'_> = answer.decode()?;
             let result = response.results.first().ok_or_else(|| answer.malformed("no group in it"))?;
@@ -226,10 +226,7 @@ impl Admin {
     /// # Errors
     /// What kept the coordinator from answering, for `default.api.timeout.ms`.
     pub async fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Lost, self.client.api_deadline(), async |connection, _| {
-            offsets::fetch_once(&connection, group, None).await
-        })
-        .await
+        ask_coordinator(&self.client, group, Repeat::Lost, async |connection, _| offsets::fetch_once(&connection, group, None).await).await
     }
 
     /// Sets how far a group has read. A group that does not exist is made, to keep the offsets.
@@ -237,7 +234,7 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with UNKNOWN_MEMBER_ID while the group has members: only they may.
     pub async fn alter_group_offsets(&self, group: &str, to: &BTreeMap<TopicPartition, Offset>) -> Result<(), ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Lost, self.client.api_deadline(), async |connection, _| {
+        ask_coordinator(&self.client, group, Repeat::Lost, async |connection, _| {
             offsets::commit_once(&connection, group, &Committer::nobody(), to).await
         })
         .await
@@ -248,7 +245,7 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with GROUP_SUBSCRIBED_TO_TOPIC while members read the topic.
     pub async fn delete_group_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<(), ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Lost, self.client.api_deadline(), async |connection, _| {
+        ask_coordinator(&self.client, group, Repeat::Lost, async |connection, _| {
             let topics = by_topic(partitions.iter().map(|partition| (partition, ())))
                 .into_iter()
                 .map(|(name, partitions)| OffsetDeleteRequestTopic {

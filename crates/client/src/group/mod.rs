@@ -3,6 +3,10 @@
 //! Owns when another coordinator is looked for. Knows nothing of positions or records: those are the consumer's.
 
 mod admin;
+pub(crate) mod assignors;
+mod classic;
+mod coordinated;
+pub(crate) mod membership;
 pub(crate) mod offsets;
 
 use ottla_model::NodeId;
@@ -77,35 +81,59 @@ pub(crate) enum Repeat {
     Refused,
 }
 
-/// Asks a group's coordinator until it answers or the deadline has passed; looks for another one where that may help.
+/// Who coordinates a group, and the connection to it that all share.
+pub(crate) async fn coordinator(client: &Client, group: &str) -> Result<(Connection, BrokerInfo), ClientError> {
+    let coordinator = find_coordinator_once(client, group).await?;
+    Ok((client.connection(coordinator.id, Purpose::General).await?, coordinator))
+}
+
+/// Tries at asking a coordinator, until the deadline has passed.
+pub(crate) struct Tries {
+    repeat: Repeat,
+    deadline: Deadline,
+    failures: u32,
+}
+
+impl Tries {
+    pub(crate) fn new(client: &Client, repeat: Repeat) -> Tries {
+        Tries { repeat, deadline: client.api_deadline(), failures: 0 }
+    }
+
+    /// Waits for the next try, or says that there is none.
+    pub(crate) async fn failed(&mut self, client: &Client, group: &str, error: ClientError) -> Result<(), ClientError> {
+        let lost = matches!(error, ClientError::Disconnected { .. } | ClientError::RequestTimeout { .. });
+        // A member's epoch may move on while its commit is on its way (KIP-848).
+        let late = error.code() == Some(ErrorCode::StaleMemberEpoch);
+        if !(passes(&error) || late || lost && self.repeat == Repeat::Lost) {
+            return Err(error);
+        }
+        if Instant::now() >= self.deadline.at {
+            return Err(self.deadline.passed(format!("no coordinator of {} answered", subject(group)), Some(error)));
+        }
+        tracing::debug!(group, %error, "the coordinator is asked again");
+        self.failures += 1;
+        client.request_refresh();
+        sleep(client.backoff().after(self.failures, random_u32())).await;
+        Ok(())
+    }
+}
+
+/// Asks a group's coordinator until it answers; looks for another one where that may help.
 pub(crate) async fn ask_coordinator<T>(
     client: &Client,
     group: &str,
     repeat: Repeat,
-    deadline: Deadline,
     attempt: impl AsyncFn(Connection, &BrokerInfo) -> Result<T, ClientError>,
 ) -> Result<T, ClientError> {
-    let mut failures = 0;
+    let mut tries = Tries::new(client, repeat);
     loop {
         let tried = async {
-            let coordinator = find_coordinator_once(client, group).await?;
-            let connection = client.connection(coordinator.id, Purpose::General).await?;
+            let (connection, coordinator) = coordinator(client, group).await?;
             attempt(connection, &coordinator).await
         };
-        let error = match tried.await {
+        match tried.await {
             Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let lost = matches!(error, ClientError::Disconnected { .. } | ClientError::RequestTimeout { .. });
-        if !(passes(&error) || lost && repeat == Repeat::Lost) {
-            return Err(error);
+            Err(error) => tries.failed(client, group, error).await?,
         }
-        if Instant::now() >= deadline.at {
-            return Err(deadline.passed(format!("no coordinator of {} answered", subject(group)), Some(error)));
-        }
-        tracing::debug!(group, %error, "the coordinator is asked again");
-        failures += 1;
-        client.request_refresh();
-        sleep(client.backoff().after(failures, random_u32())).await;
     }
 }

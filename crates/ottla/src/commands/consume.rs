@@ -1,12 +1,17 @@
-//! `ottla consume`: prints the records of a topic, to its end or on and on.
+//! `ottla consume`: prints the records of a topic, to its end or on and on; as a member of a group, each once.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ottla_client::{
-    ConsumedRecord, Consumer, ConsumerConfig, Offset, OffsetReset, PartitionId, RecordBatch, SeekTo, TimestampMs, TopicPartition,
+    Client, ClientError, ConsumedRecord, Consumer, ConsumerConfig, ErrorCode, GroupProtocol, Offset, OffsetReset, PartitionId,
+    RebalanceListener, RecordBatch, SeekTo, TimestampMs, TopicPartition,
 };
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::args::{Connection, name_value, separator};
 use crate::error::CliError;
@@ -22,7 +27,10 @@ use crate::timestamp;
         "  ottla consume logs                                    everything there is, then stop\n",
         "  ottla consume logs --follow                           what comes from now on\n",
         "  ottla consume logs --from -10 --print offset,value    the last ten records of each partition\n",
-        "  ottla consume logs --from 2026-01-31T12:00:00Z --partition 0 --max-messages 5 --json\n\n",
+        "  ottla consume logs --from 2026-01-31T12:00:00Z --partition 0 --max-messages 5 --json\n",
+        "  ottla consume logs --group audit --follow             share it with the group's other members\n\n",
+        "With --group it goes on where the group has come to (at first at the beginning), and commits what it\n",
+        "has printed: every second, when partitions go to other members, and when it ends.\n\n",
         "With --json a record has topic, partition, offset, timestamp, key, value and headers; a key or\n",
         "value that is not UTF-8 is null there, and its bytes are in key_base64 or value_base64.\n\n",
         "Exit codes: 0 done, 1 failed, 2 not understood (wrong arguments or settings).",
@@ -52,9 +60,26 @@ pub struct ConsumeArgs {
     /// What to print between the fields. `\t` is a tab.
     #[arg(long, value_name = "TEXT", default_value = r"\t", value_parser = separator)]
     separator: String,
+    /// Read as a member of this group, from where it has come to, and commit what was printed.
+    #[arg(long, short, value_name = "NAME", conflicts_with_all = ["from", "partitions"])]
+    group: Option<String>,
+    /// How the group's members come to their partitions: by the leader among them, or by the coordinator (KIP-848).
+    #[arg(long, value_enum, default_value = "classic", requires = "group")]
+    group_protocol: Protocol,
     /// Any consumer property by its Kafka name; may be repeated.
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = name_value)]
     properties: Vec<(String, String)>,
+}
+
+/// How often a member of a group commits what it printed.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How long to wait for records before looking whether there is still something to wait for: a rebalance may have taken it away.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    Classic,
+    Consumer,
 }
 
 /// Where to start in each partition.
@@ -131,6 +156,15 @@ pub async fn run(args: ConsumeArgs) -> Result<(), CliError> {
         config = config.set(name, value)?;
     }
     let client = args.connection.connect().await?;
+    if let Some(group) = &args.group {
+        let protocol = match args.group_protocol {
+            Protocol::Classic => GroupProtocol::Classic,
+            Protocol::Consumer => GroupProtocol::Consumer,
+        };
+        // What is printed is committed, and nothing else: the client's positions are ahead of it.
+        let config = config.group_id(group.clone()).group_protocol(protocol).enable_auto_commit(false);
+        return as_member(&args, &client, config).await;
+    }
     let mut consumer = Consumer::new(&client, config)?;
     let partitions = chosen(consumer.partitions_of(&args.topic).await?, &args)?;
     let ends = consumer.end_offsets(&partitions).await?;
@@ -165,6 +199,101 @@ pub async fn run(args: ConsumeArgs) -> Result<(), CliError> {
     printer.out.flush()
 }
 
+/// What was printed and is not committed yet: of each partition the next offset.
+#[derive(Debug, Clone, Default)]
+struct Printed(Arc<Mutex<BTreeMap<TopicPartition, Offset>>>);
+
+impl Printed {
+    fn note(&self, partition: &TopicPartition, next: Offset) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(partition.clone(), next);
+    }
+
+    fn offsets(&self) -> BTreeMap<TopicPartition, Offset> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn forget(&self, committed: &BTreeMap<TopicPartition, Offset>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|partition, next| committed.get(partition) != Some(next));
+    }
+}
+
+impl RebalanceListener for Printed {
+    fn on_revoked(&mut self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, Offset> {
+        let mut given_up = self.offsets();
+        given_up.retain(|partition, _| partitions.contains(partition));
+        self.forget(&given_up);
+        given_up
+    }
+
+    fn on_lost(&mut self, partitions: &[TopicPartition]) {
+        drop(self.on_revoked(partitions));
+    }
+}
+
+async fn as_member(args: &ConsumeArgs, client: &Client, config: ConsumerConfig) -> Result<(), CliError> {
+    let no_signals = |cause| CliError::failed(format!("cannot watch for signals: {cause}"));
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut consumer = Consumer::new(client, config)?;
+    let printed = Printed::default();
+    let consumed = tokio::select! {
+        result = print_as_member(args, &mut consumer, &printed) => result,
+        _ = interrupted.recv() => Ok(()),
+        _ = terminated.recv() => Ok(()),
+    };
+    // Asks `printed` for what is to be committed.
+    let closed = consumer.close().await;
+    consumed.and(closed.map_err(CliError::from))
+}
+
+async fn print_as_member(args: &ConsumeArgs, consumer: &mut Consumer, printed: &Printed) -> Result<(), CliError> {
+    let all = consumer.partitions_of(&args.topic).await?;
+    let ends = consumer.end_offsets(&all).await?;
+    consumer.subscribe(&[&args.topic], printed.clone()).await?;
+    consumer.wait_for_assignment().await?;
+    let mut printer = Printer { args, out: Output::new(), left: args.max_messages.unwrap_or(u64::MAX) };
+    let mut next_commit = Instant::now() + COMMIT_EVERY;
+    while printer.left > 0 && (args.follow || is_unread(consumer, &ends).await?) {
+        if let Some(batch) = consumer.poll(LOOK_EVERY).await? {
+            let end = ends.get(batch.topic_partition()).copied().filter(|_| !args.follow);
+            let next = printer.print(&batch, end)?;
+            // What is committed must have left this process.
+            printer.out.flush()?;
+            if let Some(next) = next {
+                printed.note(batch.topic_partition(), next);
+            }
+        }
+        let offsets = printed.offsets();
+        if Instant::now() >= next_commit && !offsets.is_empty() {
+            match consumer.commit_offsets(&offsets).await {
+                Ok(()) => printed.forget(&offsets),
+                Err(error) if is_for_later(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            next_commit = Instant::now() + COMMIT_EVERY;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the group is rebalancing: what can be committed is then committed when it has.
+fn is_for_later(error: &ClientError) -> bool {
+    let codes = [ErrorCode::RebalanceInProgress, ErrorCode::IllegalGeneration, ErrorCode::UnknownMemberId, ErrorCode::StaleMemberEpoch];
+    error.code().is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether one of this member's partitions is not at its end.
+async fn is_unread(consumer: &mut Consumer, ends: &BTreeMap<TopicPartition, Offset>) -> Result<bool, CliError> {
+    let partitions: Vec<TopicPartition> = consumer.assignment().cloned().collect();
+    for partition in &partitions {
+        let end = ends.get(partition).copied().unwrap_or(Offset::ZERO);
+        if consumer.position(partition).await? < end {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The partitions asked for, all by default.
 fn chosen(all: Vec<TopicPartition>, args: &ConsumeArgs) -> Result<Vec<TopicPartition>, CliError> {
     for asked in &args.partitions {
@@ -196,17 +325,22 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Prints a batch's records before `end`, as long as there are some left to print.
-    fn print(&mut self, batch: &RecordBatch, end: Option<Offset>) -> Result<(), CliError> {
+    /// Prints a batch's records before `end`, as long as there are some left to print. Gives the offset behind the last one.
+    fn print(&mut self, batch: &RecordBatch, end: Option<Offset>) -> Result<Option<Offset>, CliError> {
+        let mut next = None;
         for record in &batch.records()? {
             let record = record?;
             if self.left == 0 || end.is_some_and(|end| record.offset >= end) {
                 break;
             }
             self.left -= 1;
+            next = Some(record.offset.plus(1));
             if self.args.connection.json { self.json(batch, &record)? } else { self.text(batch, &record)? }
         }
-        if self.args.follow { self.out.flush() } else { Ok(()) }
+        if self.args.follow {
+            self.out.flush()?;
+        }
+        Ok(next)
     }
 
     fn text(&mut self, batch: &RecordBatch, record: &ConsumedRecord<'_>) -> Result<(), CliError> {
