@@ -62,8 +62,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let held = Instant::now();
         let replaced = log.replace_compacted(&new)?.ok_or("changed")?;
         held_us_max = held_us_max.max(held.elapsed().as_micros());
-        replaced.sync()?;
-        log.forget_replaced(replaced, now);
+        let synced = replaced.sync();
+        log.forget_replaced(replaced, synced, now)?;
     }
     log.finish_compaction(&pass);
     let seconds = start.elapsed().as_secs_f64();

@@ -309,11 +309,8 @@ fn compact(
             Err(error) => return Err(error),
         };
         let Some(replaced) = partition.change_log(|log| log.replace_compacted(&new))? else { return Err(CompactionError::Changed) };
-        replaced.sync()?;
-        partition.change_log(|log| {
-            log.forget_replaced(replaced, clock.now());
-            Ok(())
-        })?;
+        let synced = replaced.sync();
+        partition.change_log(|log| log.forget_replaced(replaced, synced, clock.now()))?;
     }
     let is_same = partition.change_log(|log| Ok(log.finish_compaction(&pass)))?;
     if is_same { Ok((pass.stats(), pass.upto())) } else { Err(CompactionError::Changed) }

@@ -158,10 +158,13 @@ impl PartitionLog {
         Ok(ReplacedFiles { paths, disk: Arc::clone(&self.disk), dir: self.dir.clone() })
     }
 
-    /// The new names are lasting: the files of the replaced segments go once `file.delete.delay.ms` is over.
-    pub fn forget_replaced(&mut self, replaced: ReplacedFiles, now: TimestampMs) {
+    /// Takes how [`ReplacedFiles::sync`] went. If the new names are lasting, the files of the replaced segments go once
+    /// `file.delete.delay.ms` is over; if not, the log is out of service: the next sync would say nothing of these names.
+    pub fn forget_replaced(&mut self, replaced: ReplacedFiles, synced: Result<(), LogError>, now: TimestampMs) -> Result<(), LogError> {
+        synced.inspect_err(|failure| self.fail(failure))?;
         let due = TimestampMs(now.0.saturating_add(self.config.file_delete_delay_ms));
         self.deleted.push(DeletedSegment { due, paths: replaced.paths });
+        Ok(())
     }
 
     /// Whether what a pass reads may not be there any more: the log was cut, or deleted from.

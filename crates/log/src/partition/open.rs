@@ -146,7 +146,7 @@ impl PartitionLog {
         let epochs_known = log.load_epochs()?;
 
         let synced = hints.recovery_point.unwrap_or(Offset::ZERO);
-        let clean = hints.clean && !was_empty && epochs_known && log.open_clean_tail()? && log.log_end_offset() >= synced;
+        let clean = hints.clean && !was_empty && epochs_known && log.open_clean_tail()?;
         let mut recovery = Recovery { clean, ..Recovery::default() };
         let mut checked = Vec::new();
         if recovery.clean {
@@ -155,8 +155,8 @@ impl PartitionLog {
         } else {
             let recovery_point = if epochs_known { synced } else { Offset::ZERO };
             checked = log.recover(recovery_point, hints.compacted_upto.unwrap_or(Offset::ZERO), &found, &mut recovery)?;
-            recovery.ended_below_recovery_point = hints.recovery_point.is_some_and(|p| p > log.log_end_offset());
         }
+        recovery.ended_below_recovery_point = hints.recovery_point.is_some_and(|p| p > log.log_end_offset());
         log.log_start = hints.log_start.unwrap_or(Offset::ZERO).max(log.segments[0].base);
         if log.log_start > log.log_end_offset() {
             // Records were deleted that a crash then took: the log goes on where the deletion said, and no offset is reused.

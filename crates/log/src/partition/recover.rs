@@ -64,7 +64,22 @@ impl PartitionLog {
         tail.first_timestamp = self.first_timestamp(at)?;
         self.tail = tail;
         let stop = self.walk_headers(at, start, None)?;
-        Ok(stop.is_none())
+        Ok(stop.is_none() && self.ends_soundly(at, start)?)
+    }
+
+    /// Whether the last batch of a segment, of which one begins at `start`, is what was written: the next offset to be given out is
+    /// taken from its header.
+    fn ends_soundly(&self, at: usize, start: u32) -> Result<bool, LogError> {
+        let size = self.segments[at].size;
+        let file = self.segments[at].file(self.place(), FileKind::Log)?;
+        let mut scan = HeaderScan::new(&*file, start, size);
+        let mut last = None;
+        while let Step::Batch(placed) = scan.next().map_err(|e| self.read_failure(at, e))? {
+            last = Some(placed.position);
+        }
+        let Some(last) = last else { return Ok(true) };
+        // What cannot be read is damage like other damage: recovery goes by the headers.
+        Ok(matches!(BatchScan::new(&*file, last, size).next(), Ok(WholeStep::Batch(_))))
     }
 
     /// After anything else: all from the recovery point on is checked.

@@ -100,11 +100,8 @@ impl PartitionLog {
             // There is always a segment to append to.
             self.roll(now)?;
         }
-        if self.sync.is_folder_dirty()
-            && let Err(source) = self.disk.sync_dir(&self.dir)
-        {
-            // The names of what stays before those of what goes are taken: with neither, the log would begin anew at offset 0.
-            let failure = IoFailure { doing: "sync the folder", path: self.dir.to_path_buf(), source };
+        if let Err(failure) = self.sync_what_stays(self.segments[old.count].base) {
+            // What a failed sync left on the disk is not known, and the next one would not tell.
             self.fail(&failure);
             return Err(failure.into());
         }
@@ -117,6 +114,22 @@ impl PartitionLog {
             self.delete_first_segment(now)?;
         }
         Ok(Some(old))
+    }
+
+    /// Before the segments below `first` go: what takes their place is on stable storage.
+    fn sync_what_stays(&self, first: Offset) -> Result<(), IoFailure> {
+        // Without them, nothing else speaks of the producers that wrote to them.
+        let path = FileKind::Snapshot.path(&self.dir, first);
+        match self.disk.open(&path, OpenMode::Write) {
+            Ok(file) => file.sync_data().doing("sync", &path)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(IoFailure { doing: "open", path, source }),
+        }
+        // With neither their names nor that of what stays, the log would begin anew at offset 0.
+        if self.sync.is_folder_dirty() {
+            self.disk.sync_dir(&self.dir).doing("sync the folder", &self.dir)?;
+        }
+        Ok(())
     }
 
     fn delete_first_segment(&mut self, now: TimestampMs) -> Result<(), LogError> {

@@ -25,8 +25,8 @@ pub(super) fn compact(log: &mut PartitionLog, limits: MapLimits, now: TimestampM
     let mut pass = log.begin_compaction(need, limits, now);
     while let Some(new) = pass.next(&mut |_| true)? {
         let replaced = log.replace_compacted(&new)?.ok_or(CompactionError::Changed)?;
-        replaced.sync()?;
-        log.forget_replaced(replaced, now);
+        let synced = replaced.sync();
+        log.forget_replaced(replaced, synced, now)?;
     }
     assert!(log.finish_compaction(&pass));
     Ok(pass.stats())

@@ -30,7 +30,7 @@ fn small() -> LogConfig {
 }
 
 /// Seeds that are lived when the environment does not say otherwise.
-const SEEDS: u64 = 256;
+const SEEDS: u64 = 1024;
 /// Tests that share them, so that all processors have something to do.
 const SHARES: u64 = 8;
 /// Seeds that may fail before a test gives up: several show more than one.

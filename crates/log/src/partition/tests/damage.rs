@@ -44,7 +44,7 @@ impl Ground {
     fn open_clean(&self, end: Offset) -> PartitionLog {
         let hints = OpenHints { clean: true, recovery_point: Some(end), ..OpenHints::default() };
         let (log, recovery) = PartitionLog::open(Arc::clone(&self.disk), &self.dir, config(), hints, NOW).unwrap();
-        assert_eq!((recovery.clean, log.log_end_offset()), (true, end));
+        assert_eq!((recovery.bytes_checked, recovery.torn, log.log_end_offset()), (0, None, end));
         log
     }
 }
@@ -265,6 +265,40 @@ fn the_scrub_finds_damage_that_nobody_has_read() {
         assert_eq!(log.take_new_damages(), [], "told once");
         assert!(matches!(log.read(bad.first, end, 1 << 20, true), Err(ReadError::Damaged { .. })), "not served from what was sound");
         assert_eq!(bytes_of(&log.read(all[8].first, end, 1, true).unwrap()), all[8].bytes);
+    }
+}
+
+#[test]
+fn a_clean_stop_does_not_vouch_for_the_batch_that_says_where_the_log_ends() {
+    let ground = Ground::mem();
+    let (all, end) = stopped(&ground, 40);
+    let last = all.last().unwrap();
+    let open = || {
+        let disk = ground.mem.as_ref().unwrap().fork();
+        PartitionLog::open(
+            Arc::new(disk),
+            &ground.dir,
+            config(),
+            OpenHints { clean: true, recovery_point: Some(end), ..OpenHints::default() },
+            NOW,
+        )
+        .unwrap()
+    };
+    assert!(open().1.clean);
+    for (at, xor) in COVERED {
+        ground.flip(last.segment, last.position + at, xor);
+        let (log, recovery) = open();
+        assert_eq!((recovery.clean, recovery.ended_below_recovery_point, log.log_end_offset()), (false, false, end), "byte {at}");
+        assert!(matches!(log.read(last.first, end, 1, true), Err(ReadError::Damaged { .. })), "byte {at}");
+        ground.flip(last.segment, last.position + at, xor);
+    }
+    // Its last offset: no offset that nobody was given is skipped, and what is lost is told.
+    for (at, xor) in [(26, 1), (26, 2), (26, 4), (25, 1), (23, 0x10)] {
+        ground.flip(last.segment, last.position + at, xor);
+        let (log, recovery) = open();
+        assert_eq!((recovery.clean, recovery.ended_below_recovery_point), (false, true), "byte {at}, {xor}");
+        assert!(log.log_end_offset() < end, "byte {at}, {xor}: {}", log.log_end_offset());
+        ground.flip(last.segment, last.position + at, xor);
     }
 }
 

@@ -76,7 +76,8 @@ fn check_derived(log: &PartitionLog, content: &Content, start: Offset) {
 
 /// Producers go on where they were: what they send again is known, what follows is taken, a gap is not; and it is durable in turn.
 fn check_goes_on(disk: &MemDisk, log: &mut PartitionLog, seed: u64, mut content: Content, thorough: bool) {
-    let epoch = log.latest_epoch().unwrap_or(LeaderEpoch(0));
+    // A leader's epoch is none that lies below that of a batch: of an empty log the batches that were deleted tell it.
+    let epoch = log.latest_epoch().max(content.last().map(|batch| batch.epoch())).unwrap_or(LeaderEpoch(0));
     let append = |log: &mut PartitionLog, bytes: &[u8]| log.append_as_leader(bytes, epoch, AppendOrigin::Client, LATER);
     for (id, producer) in Producers::of(&content).known {
         let Some(last) = producer.last else { continue };
