@@ -7,6 +7,7 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ottla_log::{AppendOrigin, Disk, LogConfig, MemDisk, OpenHints, PartitionLog, RealDisk};
@@ -44,7 +45,7 @@ fn appends(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(batch.len() as u64));
     group.bench_function("on a real disk", |bencher| {
         bencher.iter_custom(|appends| {
-            let mut time = std::time::Duration::ZERO;
+            let mut time = Duration::ZERO;
             let mut left = appends;
             while left > 0 {
                 let dir = tempfile::tempdir().unwrap();
@@ -60,7 +61,7 @@ fn appends(criterion: &mut Criterion) {
     });
     group.bench_function("in memory", |bencher| {
         bencher.iter_custom(|appends| {
-            let mut time = std::time::Duration::ZERO;
+            let mut time = Duration::ZERO;
             let mut left = appends;
             while left > 0 {
                 let mut log = create(Arc::new(MemDisk::new()), Path::new("/d/t-0"));
@@ -126,5 +127,14 @@ fn reads_and_recovery(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, appends, reads_and_recovery);
+/// Short, since there are many; `-- --measurement-time 5` measures longer.
+fn briefly() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! {
+    name = benches;
+    config = briefly();
+    targets = appends, reads_and_recovery
+}
 criterion_main!(benches);

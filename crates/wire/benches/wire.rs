@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ottla_wire::batch::{BatchBuilder, BatchView, DecompressLimits};
@@ -95,5 +96,14 @@ fn codecs(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, messages, batches, codecs);
+/// Short, since there are many; `-- --measurement-time 5` measures longer.
+fn briefly() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! {
+    name = benches;
+    config = briefly();
+    targets = messages, batches, codecs
+}
 criterion_main!(benches);
