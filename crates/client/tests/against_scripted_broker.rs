@@ -1,5 +1,6 @@
 //! Producer and consumer over real sockets against a broker that refuses, disconnects, stays silent or talks nonsense.
 
+mod membership;
 mod scripted;
 
 use ottla_client::{

@@ -2,6 +2,8 @@
 //!
 //! Keeps Kafka's rules where the client leans on them: answers in order, sequences checked and duplicates known.
 
+mod groups;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -120,6 +122,7 @@ pub struct State {
     pub api_versions_max: Option<i16>,
     /// What was asked, in order.
     pub seen: Vec<(ApiKey, i16)>,
+    pub group: groups::Group,
     connections: u32,
 }
 
@@ -241,6 +244,20 @@ impl ScriptedBroker {
                 let request: ListOffsetsRequest<'_> = decode(reader, version);
                 Some((version, encode(&self.list_offsets(&request), version)))
             }
+            ApiKey::FindCoordinator => {
+                let (host, port) = self.address.rsplit_once(':').expect("host and port");
+                let request = decode(reader, version);
+                Some((version, encode(&self.state.lock().group.find(&request, host, port.parse().expect("a port")), version)))
+            }
+            ApiKey::JoinGroup => Some((version, encode(&self.state.lock().group.join(&decode(reader, version)), version))),
+            ApiKey::SyncGroup => Some((version, encode(&self.state.lock().group.sync(&decode(reader, version)), version))),
+            ApiKey::Heartbeat => Some((version, encode(&self.state.lock().group.beat(&decode(reader, version)), version))),
+            ApiKey::LeaveGroup => Some((version, encode(&self.state.lock().group.leave(&decode(reader, version)), version))),
+            ApiKey::OffsetCommit => Some((version, encode(&self.state.lock().group.commit(&decode(reader, version)), version))),
+            ApiKey::OffsetFetch => Some((version, encode(&self.state.lock().group.fetch(&decode(reader, version)), version))),
+            ApiKey::ConsumerGroupHeartbeat => {
+                Some((version, encode(&self.state.lock().group.consumer_beat(&decode(reader, version)), version)))
+            }
             other => panic!("the script knows nothing of {other:?}"),
         }
     }
@@ -254,6 +271,14 @@ impl ScriptedBroker {
             range(ApiKey::ListOffsets, 1, 7),
             range(ApiKey::Metadata, 0, 12),
             range(ApiKey::InitProducerId, 0, 4),
+            range(ApiKey::FindCoordinator, 4, 6),
+            range(ApiKey::JoinGroup, 4, 9),
+            range(ApiKey::SyncGroup, 3, 5),
+            range(ApiKey::Heartbeat, 3, 4),
+            range(ApiKey::LeaveGroup, 3, 5),
+            range(ApiKey::OffsetCommit, 2, 9),
+            range(ApiKey::OffsetFetch, 8, 9),
+            range(ApiKey::ConsumerGroupHeartbeat, 0, 1),
             range(ApiKey::ApiVersions, 0, max.unwrap_or(*<ApiVersionsRequest<'_> as Message<'_>>::VERSIONS.end())),
         ];
         let unsupported = max.is_some_and(|max| version > max);
