@@ -202,13 +202,16 @@ impl StorageBackend for Backend {
             // It would take away what was set aside behind the end.
             return Ok(());
         }
-        self.watch(self.ground.storage().set_len(len))?;
-        if len < before {
-            // What was behind the end went along, and is taken again before others do.
-            let had = self.footing.allocated.swap(0, Ordering::AcqRel).max(before);
-            if self.ground.allocate(had).is_ok() {
-                self.footing.allocated.store(had, Ordering::Release);
-            }
+        let done = self.ground.storage().set_len(len);
+        if len > before {
+            return self.watch(done);
+        }
+        // The database gives room back once a change is on stable storage: it cannot be called refused any more.
+        done.inspect_err(|_| self.footing.lost.store(true, Ordering::Release))?;
+        // What was behind the end went along, and is taken again before others do.
+        let had = self.footing.allocated.swap(0, Ordering::AcqRel).max(before);
+        if self.ground.allocate(had).is_ok() {
+            self.footing.allocated.store(had, Ordering::Release);
         }
         Ok(())
     }

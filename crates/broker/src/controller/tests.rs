@@ -1,5 +1,7 @@
 //! The controller with its real quorum and file: what was acknowledged is there again, and what fails is told.
 
+mod crash;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
