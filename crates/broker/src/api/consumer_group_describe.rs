@@ -16,7 +16,7 @@ use ottla_wire::message::consumer_group_describe::{
 };
 use ottla_wire::message::metadata::AUTHORIZED_OPERATIONS_OMITTED;
 
-use super::groups::{GROUP_OPERATIONS, Refused, last_rebalance_of, taken};
+use super::groups::{GROUP_OPERATIONS, Refused, ask_each, last_rebalance_of};
 use super::{Answer, ApiHandler, Reply, RequestContext};
 use crate::context::BrokerContext;
 
@@ -29,22 +29,17 @@ impl ApiHandler for ConsumerGroupDescribe {
 
     fn handle(broker: &Arc<BrokerContext>, _cx: &RequestContext<'_>, request: ConsumerGroupDescribeRequest<'_>, reply: Reply<'_>) -> Answer {
         let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { AUTHORIZED_OPERATIONS_OMITTED };
-        let asked = request.group_ids.iter().map(|name| {
-            let group = GroupId::new(name);
-            let answer = broker.groups.ask(&group, Request::ConsumerGroupDescribe(group.clone()));
-            (group, answer)
-        });
-        let asked: Vec<_> = asked.collect();
+        let (broker, names) = (Arc::clone(broker), request.group_ids.iter().map(|name| GroupId::new(name)).collect::<Vec<_>>());
         let take = |response| match response {
             Response::ConsumerGroupDescribe(described) => Some(described),
             _ => None,
         };
         reply.later(|later| async move {
-            let mut groups = Vec::with_capacity(asked.len());
-            for (group, answer) in asked {
-                let described = described_group(&group, taken(answer.await, take));
-                groups.push(DescribedGroup { authorized_operations: operations, ..described });
-            }
+            let mut groups = Vec::new();
+            ask_each(&broker, &names, Request::ConsumerGroupDescribe, take, |group, described| {
+                groups.push(DescribedGroup { authorized_operations: operations, ..described_group(group, described) });
+            })
+            .await;
             later.encode(&ConsumerGroupDescribeResponse { groups, ..Default::default() })
         })
     }

@@ -11,7 +11,7 @@ use ottla_model::GroupId;
 use ottla_wire::ErrorCode;
 use ottla_wire::message::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 
-use super::groups::taken;
+use super::groups::ask_each;
 use super::{Answer, ApiHandler, Reply, RequestContext};
 use crate::context::BrokerContext;
 
@@ -23,22 +23,18 @@ impl ApiHandler for DeleteGroups {
     const VERSIONS: RangeInclusive<i16> = 0..=2;
 
     fn handle(broker: &Arc<BrokerContext>, _cx: &RequestContext<'_>, request: DeleteGroupsRequest<'_>, reply: Reply<'_>) -> Answer {
-        let asked = request.groups_names.iter().map(|name| {
-            let group = GroupId::new(name);
-            let answer = broker.groups.ask(&group, Request::DeleteGroup(group.clone()));
-            (group, answer)
-        });
-        let asked: Vec<_> = asked.collect();
+        let (broker, names) = (Arc::clone(broker), request.groups_names.iter().map(|name| GroupId::new(name)).collect::<Vec<_>>());
         let take = |response| match response {
             Response::DeleteGroup(deleted) => Some(deleted),
             _ => None,
         };
         reply.later(|later| async move {
-            let mut results = Vec::with_capacity(asked.len());
-            for (group, answer) in asked {
-                let code = taken(answer.await, take).map_or_else(|why| why.error_code(), |()| ErrorCode::None);
+            let mut results = Vec::new();
+            ask_each(&broker, &names, Request::DeleteGroup, take, |group, deleted| {
+                let code = deleted.map_or_else(|why| why.error_code(), |()| ErrorCode::None);
                 results.push(DeletableGroupResult { group_id: Cow::Owned(group.as_str().to_owned()), error_code: code.as_i16() });
-            }
+            })
+            .await;
             later.encode(&DeleteGroupsResponse { results, ..Default::default() })
         })
     }

@@ -16,7 +16,7 @@ use ottla_wire::ErrorCode;
 use ottla_wire::message::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember};
 use ottla_wire::message::metadata::AUTHORIZED_OPERATIONS_OMITTED;
 
-use super::groups::{GROUP_OPERATIONS, Refused, last_rebalance_of, taken};
+use super::groups::{GROUP_OPERATIONS, Refused, ask_each, last_rebalance_of};
 use super::{Answer, ApiHandler, Reply, RequestContext};
 use crate::context::BrokerContext;
 
@@ -35,22 +35,17 @@ impl ApiHandler for DescribeGroups {
     fn handle(broker: &Arc<BrokerContext>, cx: &RequestContext<'_>, request: DescribeGroupsRequest<'_>, reply: Reply<'_>) -> Answer {
         let version = cx.version;
         let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { AUTHORIZED_OPERATIONS_OMITTED };
-        let asked = request.groups.iter().map(|name| {
-            let group = GroupId::new(name);
-            let answer = broker.groups.ask(&group, Request::DescribeGroup(group.clone()));
-            (group, answer)
-        });
-        let asked: Vec<_> = asked.collect();
+        let (broker, names) = (Arc::clone(broker), request.groups.iter().map(|name| GroupId::new(name)).collect::<Vec<_>>());
         let take = |response| match response {
             Response::DescribeGroup(described) => Some(described),
             _ => None,
         };
         reply.later(|later| async move {
-            let mut groups = Vec::with_capacity(asked.len());
-            for (group, answer) in asked {
-                let described = taken(answer.await, take);
-                groups.push(DescribedGroup { authorized_operations: operations, ..described_group(&group, described, version) });
-            }
+            let mut groups = Vec::new();
+            ask_each(&broker, &names, Request::DescribeGroup, take, |group, described| {
+                groups.push(DescribedGroup { authorized_operations: operations, ..described_group(group, described, version) });
+            })
+            .await;
             later.encode(&DescribeGroupsResponse { groups, ..Default::default() })
         })
     }

@@ -85,6 +85,25 @@ pub(super) fn ask<T: 'static>(
     reply.later(|later| async move { answer(later, taken(asked.await, take)) })
 }
 
+/// Questions of one request that are under way at a time. A request may name as many groups as fit into it.
+const ASKED_AT_ONCE: usize = 100;
+
+/// Asks about each of these groups, a part of them at a time, and gives the results in their order.
+pub(super) async fn ask_each<T>(
+    broker: &Arc<BrokerContext>,
+    groups: &[GroupId],
+    request: fn(GroupId) -> Request,
+    take: fn(Response) -> Option<Result<T, GroupError>>,
+    mut each: impl FnMut(&GroupId, Result<T, Refused>),
+) {
+    for part in groups.chunks(ASKED_AT_ONCE) {
+        let asked: Vec<_> = part.iter().map(|group| (group, broker.groups.ask(group, request(group.clone())))).collect();
+        for (group, answer) in asked {
+            each(group, taken(answer.await, take));
+        }
+    }
+}
+
 /// What is in a coordinator's answer.
 pub(super) fn taken<T>(answered: Result<Response, Unanswered>, take: fn(Response) -> Option<Result<T, GroupError>>) -> Result<T, Refused> {
     match answered {
