@@ -189,11 +189,14 @@ mod tests {
             drop(hold);
             holders.into_iter().for_each(|holder| runtime.block_on(holder).unwrap());
             let (reserve, deadline) = (&threads.0.reserve, std::time::Instant::now() + Duration::from_secs(60));
-            while reserve.lock().standing_in > 0 && std::time::Instant::now() < deadline {
+            let places = || {
+                let reserve = reserve.lock();
+                (reserve.standing_in, reserve.waiting)
+            };
+            while places() != (0, 2) && std::time::Instant::now() < deadline {
                 std::thread::yield_now();
             }
-            let reserve = reserve.lock();
-            assert_eq!((reserve.standing_in, reserve.waiting), (0, 2), "all are back");
+            assert_eq!(places(), (0, 2), "all are back");
         }
         threads.release();
     }
