@@ -2,8 +2,10 @@
 //!
 //! Never leaves one behind: it is mounted where only the process that tries it can see it, and goes with that process.
 
+use std::fmt;
 use std::path::Path;
 
+use crate::lab::is_root;
 use crate::run;
 
 /// What is needed beside the kernel, and where Debian has it.
@@ -14,6 +16,7 @@ const TRIAL: &str = "set -e; mount --make-rprivate /; truncate -s 16M \"$1/image
                      mount -o loop \"$1/image\" \"$1/mount\"; fsfreeze -f \"$1/mount\"; fsfreeze -u \"$1/mount\"; umount \"$1/mount\"";
 
 /// What is not there.
+#[derive(Debug)]
 pub enum Lack {
     /// Something that can be had: root, or a program.
     Tool(String),
@@ -21,12 +24,20 @@ pub enum Lack {
     Devices(String),
 }
 
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lack::Tool(why) | Lack::Devices(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Tries it.
 pub fn probe() -> Result<(), Lack> {
     if !Path::new("/dev/loop-control").exists() {
         return Err(Lack::Devices("there are no loop devices here (no /dev/loop-control)".to_owned()));
     }
-    if !run::captured(run::program("id", &["-u"])).is_ok_and(|id| id.trim() == "0") {
+    if !is_root() {
         return Err(Lack::Tool("file systems can be mounted by root only: run it as root".to_owned()));
     }
     for (tool, package) in TOOLS {

@@ -34,10 +34,9 @@ pub fn run(scope: Scope) -> bool {
         summary.stage("rust tests", || run::shown(run::cargo_test(&["--workspace"])).into());
     }
     if built && scope == Scope::Everything {
-        for (name, kinds) in chaos::STAGES {
-            summary.stage(name, || chaos::stage(kinds));
-        }
-        summary.stage("disks", disks);
+        summary.stage("chaos", || chaos::stage(chaos::KILLS));
+        summary.stage("power loss", || on_loop_devices(|| chaos::stage(chaos::POWER)));
+        summary.stage("disks", || on_loop_devices(|| run::shown(interop_tests(&["disks"])).into()));
         other_languages(&mut summary);
     }
     summary.print()
@@ -105,10 +104,10 @@ fn other_languages(summary: &mut Summary) {
     });
 }
 
-/// Real file systems that are full, hang and fail: on loop devices, which take root, and a machine that has them.
-fn disks() -> Outcome {
+/// What works on real file systems of its own: on loop devices, which take root, and a machine that has them.
+fn on_loop_devices(stage: impl FnOnce() -> Outcome) -> Outcome {
     match loop_disks::probe() {
-        Ok(()) => run::shown(interop_tests(&["disks"])).into(),
+        Ok(()) => stage(),
         Err(loop_disks::Lack::Tool(why)) => missing(&why),
         // No tool helps there, and CI does not either.
         Err(loop_disks::Lack::Devices(why)) => Outcome::Skipped(why),

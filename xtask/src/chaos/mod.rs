@@ -15,9 +15,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::lab::{Folder, disk, interrupt};
-use crate::run;
 use crate::summary::Outcome;
+use crate::{loop_disks, run};
 use options::Options;
+pub use options::{KILLS, POWER};
 use plan::{Kind, Round};
 use victim::{Audited, Victim};
 
@@ -60,13 +61,9 @@ pub fn main(words: &[&str]) -> ExitCode {
     }
 }
 
-/// Two stages of `cargo xtask test`, behind the one that builds. Each is a process of its own, so that its mounts and signals are its own too.
-pub fn stage(kinds: &'static str) -> Outcome {
-    if kinds == options::POWER
-        && let Err(why) = disk::check_possible()
-    {
-        return Outcome::Skipped(why);
-    }
+/// The stages of `cargo xtask test`, behind the one that builds: [`KILLS`] or [`POWER`]. A process of its own, so that its mounts and signals are
+/// its own too.
+pub fn stage(kinds: &str) -> Outcome {
     // Not by its path: a stage before this one may have built it anew, and what runs here is then nowhere else.
     let own = "/proc/self/exe";
     // Named, since a build of this package alone may choose other features, and build it all anew.
@@ -74,11 +71,8 @@ pub fn stage(kinds: &'static str) -> Outcome {
     run::shown(run::program(own, &["chaos", "--short", "--only", kinds, "--ottla", &binary])).into()
 }
 
-/// The kinds that [`stage`] takes.
-pub const STAGES: [(&str, &str); 2] = [("chaos", options::KILLS), ("power loss", options::POWER)];
-
 fn prepared(options: Options) -> Result<(), String> {
-    let possible = disk::check_possible().and_then(|()| disk::own_mounts());
+    let possible = loop_disks::probe().map_err(|lack| lack.to_string()).and_then(|()| disk::own_mounts());
     let with_disk = possible.is_ok();
     if let Err(why) = &possible {
         println!("no loss of power: {why}");

@@ -8,34 +8,12 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use super::is_root;
 use crate::run;
 
 /// `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`, of the kernel's `fs/ext4/ext4.h`.
 const EXT4_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587D_u32 as libc::Ioctl;
 /// `EXT4_GOING_FLAGS_NOLOGFLUSH`: not even the journal is written.
 const NO_LOG_FLUSH: u32 = 2;
-
-/// Why there can be no such disk here, if so.
-pub fn check_possible() -> Result<(), String> {
-    if !cfg!(target_os = "linux") {
-        return Err("loop devices and their loss of power are Linux's".to_owned());
-    }
-    if !is_root() {
-        return Err("a file system of its own needs root".to_owned());
-    }
-    // Root in a container may be without the right to mount, or without the devices.
-    if !run::succeeds(run::program("unshare", &["--mount", "true"])) {
-        return Err("no mount namespace can be had (`unshare --mount true` fails)".to_owned());
-    }
-    if !run::succeeds(run::program("losetup", &["--find"])) {
-        return Err("no loop device can be had (`losetup --find` fails)".to_owned());
-    }
-    if !run::succeeds(run::program("mkfs.ext4", &["-V"])) {
-        return Err("mkfs.ext4 is missing; install e2fsprogs".to_owned());
-    }
-    Ok(())
-}
 
 /// Gives this process a mount namespace, so that its mounts end with it. To be called on the main thread first of all.
 pub fn own_mounts() -> Result<(), String> {
