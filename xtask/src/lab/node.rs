@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use super::interrupt;
@@ -62,10 +63,18 @@ fn java(libs: &Path) -> Command {
     command
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, below those that the kernel gives to outgoing connections. While a node is down, one of a client that tries to
+/// reach it could be given the node's own port, and be connected to itself.
 pub fn free_port() -> Result<u16, String> {
-    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    bound.map(|address| address.port()).map_err(|error| format!("no port can be had: {error}"))
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 10_000;
+    // Each process starts elsewhere, so that they rarely try the same.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() as u16).wrapping_mul(37);
+    (0..COUNT)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| format!("no port is free in {FIRST}..{}", FIRST + COUNT))
 }
 
 /// A node: its folder, its properties, and its process while it has one. Killed on drop.
