@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::lab::is_root;
 use crate::run;
 use crate::summary::Summary;
 
@@ -156,8 +157,7 @@ fn install(packages: &[&str]) -> Result<(), String> {
 
 /// Runs it as root: directly when we are, else by a sudo that asks for no password (nobody may be there to type it).
 fn as_root(name: &str, arguments: &[&str]) -> Result<(), String> {
-    let is_root = run::captured(run::program("id", &["-u"])).is_ok_and(|id| id.trim() == "0");
-    let mut command = if is_root {
+    let mut command = if is_root() {
         run::program(name, arguments)
     } else {
         let mut words = vec!["-n", "env", "DEBIAN_FRONTEND=noninteractive", name];

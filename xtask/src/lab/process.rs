@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::interrupt::{self, lock};
+use crate::run;
 
 /// Lines of a child's output that an error carries.
 const LINES_TOLD_MAX: usize = 8;
@@ -45,9 +46,7 @@ impl Running {
     /// To be called on the main thread: the child dies with the thread that has started it.
     pub fn start(mut command: Command, stdout: &Path, stderr: &Path) -> Result<Running, String> {
         interrupt::check()?;
-        let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-        words.extend(command.get_args().map(|argument| argument.to_string_lossy().into_owned()));
-        let line = words.join(" ");
+        let line = run::line(&command);
         command.stdin(Stdio::null()).stdout(append(stdout)?).stderr(append(stderr)?);
         // A group of its own: Ctrl-C in a terminal is for this process, which ends its children in order.
         command.process_group(0);
