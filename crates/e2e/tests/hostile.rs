@@ -19,7 +19,8 @@ use ottla_wire::{Message, Records, Request, RequestHeader, Writer};
 const RESIDENT_MAX_BYTES: u64 = 64 << 20;
 /// Sets the seed of the damage, to have a failure again.
 const SEED_VARIABLE: &str = "OTTLA_HOSTILE_SEED";
-const FRAMES_MIN: usize = 500;
+/// What docs/durability.md promises.
+const FRAMES_MIN: usize = 2600;
 
 const CORRUPT_MESSAGE: i16 = 2;
 const MESSAGE_TOO_LARGE: i16 = 10;

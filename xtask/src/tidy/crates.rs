@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ottla-client", &["ottla-model", "ottla-wire"]),
     ("ottla-perf", &["ottla-model", "ottla-wire", "ottla-client"]),
     ("ottla", &["ottla-model", "ottla-broker", "ottla-client", "ottla-perf"]),
-    ("ottla-e2e", &["ottla-model", "ottla-wire", "ottla-client"]),
+    ("ottla-e2e", &["ottla-wire"]),
     ("ottla-fuzz", &["ottla-model", "ottla-wire", "ottla-log", "ottla-cluster"]),
     ("xtask", &[]),
 ];

@@ -12,6 +12,7 @@ const PAGES: &[&str] = &[
     "docs/protocol.md",
     "docs/configuration.md",
     "docs/metrics.md",
+    "docs/durability.md",
     "docs/performance.md",
 ];
 
