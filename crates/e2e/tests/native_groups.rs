@@ -175,8 +175,16 @@ fn two_members_share_and_take_over(protocol: &str) {
 
     produce_round(&node, "both");
     wait_for(&node, "pair", "all to be read", |told| told["lag"] == json!(0));
-    let by_first = of_round(first.so_far(), "both");
-    let by_second = of_round(second.wait_until(|said| of_round(said, "both").len() + by_first.len() >= 40), "both");
+    // All of it was printed before it was committed; it may still be on its way to here.
+    let deadline = Instant::now() + DEADLINE;
+    let (by_first, by_second) = loop {
+        let (by_first, by_second) = (of_round(first.so_far(), "both"), of_round(second.so_far(), "both"));
+        if by_first.len() + by_second.len() >= 40 {
+            break (by_first, by_second);
+        }
+        assert!(Instant::now() < deadline, "{by_first:?} and {by_second:?} are not all");
+        std::thread::yield_now();
+    };
     assert!(!by_first.is_empty() && !by_second.is_empty(), "both had something to read");
     let mut by_both = [by_first, by_second.clone()].concat();
     by_both.sort_unstable();

@@ -69,7 +69,7 @@ pub struct LedgerReport {
     pub silent_partitions: usize,
 }
 
-/// Writes for as long as was asked for; fails when a partition acknowledged nothing, or refused for good.
+/// Writes for as long as was asked for; fails when a partition refused for good. Those that acknowledged nothing are in the report.
 pub fn run(options: &LedgerOptions, control: &Control) -> Result<LedgerReport, PerfError> {
     if options.record_bytes < RECORD_BYTES_MIN {
         let why = format!("{RECORD_BYTES_MIN} bytes say which record it is");
