@@ -235,7 +235,7 @@ fn given_up_in_the_end(node: &mut Node, partition: i32) -> Duration {
 #[test]
 #[ignore = "needs root and loop devices; `cargo xtask test` runs it"]
 fn a_disk_that_hangs_takes_its_own_partitions_along_and_no_others() {
-    /// Acknowledged by the other disk before this one is given up, and after.
+    /// Acknowledged by the other disk before this one hangs, and after it is given up.
     const GOES_ON_MIN: usize = 20;
     let disk = LoopDisk::new(96);
     let (mut node, safe, hung) = node_on_two(&disk);
@@ -263,12 +263,14 @@ fn a_disk_that_hangs_takes_its_own_partitions_along_and_no_others() {
         };
         goes_on("before");
         disk.freeze();
+        let before = acknowledged.load(Ordering::Relaxed);
         let waited = given_up_in_the_end(&mut node, hung);
-        let meanwhile = acknowledged.load(Ordering::Relaxed);
+        let meanwhile = acknowledged.load(Ordering::Relaxed) - before;
         eprintln!("given up after {} ms", waited.as_millis());
         assert!(waited >= Duration::from_millis(1900), "given up after {waited:?}");
         goes_on("after");
-        assert!(meanwhile > GOES_ON_MIN, "{meanwhile} were acknowledged while it hung");
+        // One may have been under way before.
+        assert!(meanwhile > 1, "{meanwhile} were acknowledged while it hung");
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(count(&node.log(), "log directory is offline"), 1, "{}", node.log());
