@@ -347,6 +347,22 @@ async fn what_was_answered_survives_a_power_loss_and_a_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn groups_whose_partition_cannot_be_served_have_no_coordinator_here() {
+    let broker = broker().await;
+    let lost = (0..3).find(|index| broker.partition(OFFSETS_TOPIC, *index).log_dir().path().ends_with("d1")).unwrap();
+    let image = broker.context.image();
+    let is_lost = |group: &String| partition_of(&image, OFFSETS_TOPIC, group).is_some_and(|found| found.0 == lost);
+    let group_id = (0..).map(|nth| format!("group-{nth}")).find(is_lost).unwrap();
+    let broker = broker.restart_with_dirs("/d0").await;
+    // More than once, so that it is not what was asked first alone.
+    for _ in 0..3 {
+        let beat = HeartbeatRequest { group_id: &group_id, generation_id: 1, member_id: "m", ..Default::default() };
+        let outcome = call(&broker, &beat, 4).await;
+        assert_eq!(outcome.decode::<HeartbeatResponse>(4).error_code, ErrorCode::NotCoordinator.as_i16(), "and nobody waits for it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_group_gets_its_partitions_from_the_coordinator_and_keeps_them() {
     let broker = broker().await;
     let request = ConsumerGroupHeartbeatRequest {

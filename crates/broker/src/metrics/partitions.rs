@@ -37,7 +37,7 @@ impl BrokerContext {
                         continue;
                     }
                     Some(_) => counts.offline += 1,
-                    None if self.partitions.opening.is_opening(&TopicPartition::new(topic.name.clone(), id)) => counts.opening += 1,
+                    None if self.partitions.is_opening(&TopicPartition::new(topic.name.clone(), id)) => counts.opening += 1,
                     None => counts.offline += 1,
                 }
                 if wanted.leader == node && counts.unserved.is_none() {

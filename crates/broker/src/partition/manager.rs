@@ -204,9 +204,9 @@ impl PartitionManager {
         self.health.unready.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether this log is still to be opened.
+    /// Whether this log waits to be opened or is being opened: [`PartitionManager::settled`] then waits for it.
     pub fn is_opening(&self, name: &TopicPartition) -> bool {
-        self.opening.has(name)
+        self.opening.is_opening(name)
     }
 
     /// Waits until the partition is served, or it is known that it will not be.

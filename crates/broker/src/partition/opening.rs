@@ -142,7 +142,7 @@ impl Opening {
     }
 
     /// Whether its log waits to be opened or is being opened. Changes nothing, unlike [`Opening::absence`].
-    pub(crate) fn is_opening(&self, name: &TopicPartition) -> bool {
+    pub(super) fn is_opening(&self, name: &TopicPartition) -> bool {
         self.inner.lock().absent.get(name).is_some_and(Absent::is_unsettled)
     }
 
