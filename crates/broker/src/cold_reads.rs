@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_wire::FileRange;
@@ -27,13 +28,13 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// The threads that wait for disks in the place of network threads.
 #[derive(Debug)]
 pub struct ColdReads {
-    running: Semaphore,
+    running: Arc<Semaphore>,
     started: Count,
 }
 
 impl Default for ColdReads {
     fn default() -> Self {
-        ColdReads { running: Semaphore::new(COLD_READS_MAX), started: Count::default() }
+        ColdReads { running: Arc::new(Semaphore::new(COLD_READS_MAX)), started: Count::default() }
     }
 }
 
@@ -51,9 +52,15 @@ impl ColdReads {
     /// Runs what may wait for a disk on a thread that may, once fewer than [`COLD_READS_MAX`] do. One that hangs is given up, so that
     /// those of other disks have its place; its directory is taken offline by whoever watches the disks, and asks for no further ones.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-        let _running = self.running.acquire().await.map_err(io::Error::other)?;
+        let running = Arc::clone(&self.running).acquire_owned().await.map_err(io::Error::other)?;
         self.started.add_one();
-        match tokio::time::timeout(HUNG_AFTER, tokio::task::spawn_blocking(work)).await {
+        // A task of its own: where the connection ends meanwhile the read goes on, and keeps its place.
+        let read = tokio::spawn(async move {
+            let done = tokio::time::timeout(HUNG_AFTER, tokio::task::spawn_blocking(work)).await;
+            drop(running);
+            done
+        });
+        match read.await.map_err(io::Error::other)? {
             Ok(done) => done.map_err(io::Error::other),
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("a read has not ended within {HUNG_AFTER:?}"))),
         }
@@ -137,8 +144,6 @@ fn read_through(file: &File, position: u64, len: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     /// A file whose data is on the disk only; `None` where the file system has no disk (tmpfs) or keeps what it likes.
@@ -193,5 +198,27 @@ mod tests {
         for task in tasks {
             assert!(task.await.unwrap() <= COLD_READS_MAX);
         }
+    }
+
+    #[tokio::test]
+    async fn a_read_keeps_its_place_when_nobody_waits_for_it_any_more() {
+        let reads = ColdReads::default();
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let work = move || {
+            began.send(()).unwrap();
+            // Ends when the other end is dropped.
+            let _ = held.recv();
+        };
+        tokio::select! {
+            biased;
+            _ = reads.run(work) => panic!("it is held"),
+            begun = begun => begun.unwrap(),
+        }
+        assert_eq!(reads.running(), 1, "its connection is gone, its thread is not");
+        drop(hold);
+        let all = u32::try_from(COLD_READS_MAX).unwrap();
+        drop(tokio::time::timeout(Duration::from_secs(60), reads.running.acquire_many(all)).await.expect("its place is free"));
+        assert_eq!(reads.running(), 0);
     }
 }
