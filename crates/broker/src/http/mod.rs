@@ -327,9 +327,10 @@ async fn free_bytes(dirs: &[Arc<LogDir>], asking: &Arc<AtomicBool>) -> Vec<Optio
         return vec![None; dirs.len()];
     }
     let asking = Arc::clone(asking);
-    let quick: Vec<_> = dirs.iter().map(|dir| (!dir.is_offline() && !dir.is_slow()).then(|| dir.path().to_owned())).collect();
+    let quick: Vec<_> = dirs.iter().map(|dir| (!dir.is_offline() && !dir.is_slow()).then(|| Arc::clone(dir))).collect();
     let asked = tokio::task::spawn_blocking(move || {
-        let free = quick.into_iter().map(|path| free_bytes_at(&path?)).collect();
+        // One that fails to say is left out, as the page's list says.
+        let free = quick.into_iter().map(|dir| dir.and_then(|dir| Some(dir.disk().space(dir.path()).ok()?.free_bytes))).collect();
         asking.store(false, Ordering::Release);
         free
     });
@@ -337,21 +338,6 @@ async fn free_bytes(dirs: &[Arc<LogDir>], asking: &Arc<AtomicBool>) -> Vec<Optio
         Ok(Ok(free)) => free,
         Ok(Err(_)) | Err(_) => vec![None; dirs.len()],
     }
-}
-
-fn free_bytes_at(path: &std::path::Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
-    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
-    // SAFETY: the path ends with a zero and the structure outlives the call; all zeros is a value of it.
-    let stat = unsafe {
-        if libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) != 0 {
-            return None;
-        }
-        stat.assume_init()
-    };
-    #[allow(clippy::unnecessary_cast)] // Of another width on other systems.
-    Some(stat.f_bavail as u64 * stat.f_frsize as u64)
 }
 
 #[cfg(test)]
