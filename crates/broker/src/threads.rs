@@ -157,8 +157,7 @@ mod tests {
     #[test]
     fn others_stand_in_for_threads_that_are_held_up_and_go_back_when_these_return() {
         let (runtime, threads) = NetworkThreads::runtime(2, 1).unwrap();
-        let watcher = Watcher::new(Arc::clone(threads.alarm()));
-        watcher.watch_threads(threads.clone());
+        let watcher = Watcher::new(threads.clone());
         watcher.start(&[]).unwrap();
         for _ in 0..3 {
             let (hold, held) = mpsc::channel::<()>();

@@ -70,8 +70,7 @@ impl PartitionManager {
         let health = DirHealth::new(dirs.len());
         let dir = |(index, spec)| Arc::new(LogDir::new(index, spec, disk(), Arc::clone(&health), threads.alarm()));
         let dirs: Vec<Arc<LogDir>> = dirs.into_iter().enumerate().map(dir).collect();
-        let watcher = Watcher::new(Arc::clone(threads.alarm()));
-        watcher.watch_threads(threads.clone());
+        let watcher = Watcher::new(threads.clone());
         let syncers = dirs.iter().map(LogDir::start_syncer).collect::<io::Result<Vec<_>>>()?;
         Ok(PartitionManager::of(node, dirs, health, clock, syncers, watcher, FolderNames::new(seed)))
     }

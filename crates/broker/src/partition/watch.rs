@@ -212,40 +212,31 @@ impl Seen {
 
 /// The thread that looks.
 pub(crate) struct Watcher {
-    shared: Arc<Shared>,
-    alarm: Arc<Alarm>,
+    stopping: Arc<AtomicBool>,
+    threads: NetworkThreads,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
-struct Shared {
-    stopping: AtomicBool,
-    threads: OnceLock<NetworkThreads>,
-}
-
 impl Watcher {
-    pub(crate) fn new(alarm: Arc<Alarm>) -> Watcher {
-        Watcher { shared: Arc::default(), alarm, thread: Mutex::default() }
+    /// Of these threads, and of the directories that it is started with.
+    pub(crate) fn new(threads: NetworkThreads) -> Watcher {
+        Watcher { stopping: Arc::default(), threads, thread: Mutex::default() }
     }
 
     pub(crate) fn start(&self, dirs: &[Arc<LogDir>]) -> io::Result<()> {
         let dirs: Vec<WatchedDir> = dirs.iter().map(WatchedDir::new).collect();
-        let (shared, alarm) = (Arc::clone(&self.shared), Arc::clone(&self.alarm));
-        let thread = std::thread::Builder::new().name("ottla-watch".to_owned()).spawn(move || run(&shared, &alarm, dirs))?;
-        let _ = self.alarm.thread.set(thread.thread().clone());
+        let (stopping, threads) = (Arc::clone(&self.stopping), self.threads.clone());
+        let thread = std::thread::Builder::new().name("ottla-watch".to_owned()).spawn(move || run(&stopping, &threads, dirs))?;
+        // Set already only if it was started before, which it is not.
+        let _ = self.threads.alarm().thread.set(thread.thread().clone());
         *self.thread.lock() = Some(thread);
         Ok(())
-    }
-
-    /// From now on it also looks after these threads.
-    pub(crate) fn watch_threads(&self, threads: NetworkThreads) {
-        let _ = self.shared.threads.set(threads);
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.stopping.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.lock().take() {
             thread.thread().unpark();
         }
@@ -294,18 +285,17 @@ impl WatchedDir {
     }
 }
 
-fn run(shared: &Shared, alarm: &Alarm, mut dirs: Vec<WatchedDir>) {
+fn run(stopping: &AtomicBool, threads: &NetworkThreads, mut dirs: Vec<WatchedDir>) {
+    let alarm = threads.alarm();
     let mut threads_seen = Seen::new();
     let mut quiet = 0;
-    while !shared.stopping.load(Ordering::SeqCst) {
+    while !stopping.load(Ordering::SeqCst) {
         let mut is_busy = false;
         for dir in &mut dirs {
             is_busy |= dir.look();
         }
-        if let Some(threads) = shared.threads.get() {
-            let look = threads_seen.look(threads.calls());
-            is_busy |= threads.stand_in(look.slow) || look.is_busy;
-        }
+        let look = threads_seen.look(threads.calls());
+        is_busy |= threads.stand_in(look.slow) || look.is_busy;
         quiet = if is_busy { 0 } else { quiet + 1 };
         if quiet < QUIET_LOOKS {
             std::thread::park_timeout(LOOK_INTERVAL);
@@ -314,8 +304,8 @@ fn run(shared: &Shared, alarm: &Alarm, mut dirs: Vec<WatchedDir>) {
         alarm.awake.store(false, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         // Whoever makes a call marks it first and looks whether this thread is awake second: one of the two sees the other.
-        let anything = dirs.iter().any(|dir| dir.calls.any()) || shared.threads.get().is_some_and(|threads| threads.calls().any());
-        if !anything && !shared.stopping.load(Ordering::SeqCst) {
+        let anything = dirs.iter().any(|dir| dir.calls.any()) || threads.calls().any();
+        if !anything && !stopping.load(Ordering::SeqCst) {
             std::thread::park();
         }
         alarm.awake.store(true, Ordering::SeqCst);
