@@ -163,10 +163,7 @@ fn run(shared: &Arc<Shared>, dir: &Weak<LogDir>, published: &Published, clock: &
     lower_priority();
     let mut cleaner = DirCleaner::default();
     loop {
-        let config = published.config();
-        let backoff = Duration::from_millis(u64::try_from(config.cleaner.backoff_ms).unwrap_or(0)).max(BACKOFF_MIN);
-        let due = Instant::now() + backoff;
-        if shared.stops_before(due) {
+        if shared.stops_before(Instant::now() + backoff(&published.config().cleaner)) {
             return;
         }
         let Some(dir) = dir.upgrade().filter(|dir| !dir.is_offline()) else { return };
@@ -197,8 +194,7 @@ impl DirCleaner {
     fn round(&mut self, shared: &Arc<Shared>, dir: &Arc<LogDir>, config: &ServerConfig, clock: &dyn Clock) -> bool {
         let Some((partition, need)) = self.dirtiest(dir, clock) else { return false };
         let turns_max = usize::try_from(config.cleaner.threads).unwrap_or(0);
-        let due = Instant::now() + Duration::from_millis(u64::try_from(config.cleaner.backoff_ms).unwrap_or(0)).max(BACKOFF_MIN);
-        let Some(turn) = shared.turn(dir, turns_max, due) else { return false };
+        let Some(turn) = shared.turn(dir, turns_max, Instant::now() + backoff(&config.cleaner)) else { return false };
         let started = Instant::now();
         let passed = compact(&partition, need, limits(&config.cleaner), clock, &mut |bytes| {
             let rate = config.cleaner.io_bytes_per_second_max;
@@ -281,6 +277,11 @@ impl DirCleaner {
         }
         Ok(())
     }
+}
+
+/// How long a directory's thread rests when there is nothing to do, or waits for its turn.
+fn backoff(config: &CleanerConfig) -> Duration {
+    Duration::from_millis(u64::try_from(config.backoff_ms).unwrap_or(0)).max(BACKOFF_MIN)
 }
 
 /// What one pass may take of the memory for keys.

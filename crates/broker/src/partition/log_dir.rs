@@ -177,12 +177,6 @@ impl LogDir {
         self.state.load(Ordering::Acquire) == SLOW
     }
 
-    /// The same, or worse.
-    #[inline]
-    pub(super) fn is_not_quick(&self) -> bool {
-        self.state.load(Ordering::Acquire) != QUICK
-    }
-
     pub(super) fn become_slow(&self) {
         if self.state.compare_exchange(QUICK, SLOW, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             tracing::debug!(log_dir = %self.path.display(), "log directory is slow: requests leave the network threads");

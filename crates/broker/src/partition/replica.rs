@@ -209,7 +209,7 @@ impl Partition {
     /// Whether this broker may serve it as its leader, to a client that believes in `believed_epoch` (negative: in any).
     #[inline]
     pub fn check_leader(&self, believed_epoch: LeaderEpoch) -> Result<(), NotServing> {
-        if self.dir.is_not_quick() && self.dir.is_slow() && !may_be_held_up() {
+        if self.dir.is_slow() && !may_be_held_up() {
             return Err(NotServing::Busy);
         }
         self.check_led(believed_epoch)
