@@ -336,11 +336,16 @@ impl PartitionManager {
                 dir.forget_recovery_points(&for_thread)?;
                 Ok(for_thread.iter().map(|name| dir.create(name, topic_id, &settings_for_thread, now)).collect::<Vec<_>>())
             });
+            // For lack of room it is tried again every second: told once, and not for each partition each time.
+            let failed = |doing: &str, error: &LogError| match error.is_disk_full() && dir.is_full() {
+                true => dir.note_failure(doing, error),
+                false => dir.fail_unless_full(doing, error),
+            };
             let (logs, has_no_room) = match logs {
                 Some(Ok(logs)) => (logs, false),
                 Some(Err(error)) => {
                     let error: LogError = error;
-                    dir.fail_unless_full("forgetting the recovery points of deleted partitions", &error);
+                    failed("forgetting the recovery points of deleted partitions", &error);
                     (Vec::new(), error.is_disk_full())
                 }
                 None => (Vec::new(), false),
@@ -350,7 +355,7 @@ impl PartitionManager {
                 match logs.next() {
                     Some(Ok(log)) => made.push(self.serve(name, topic_id, dir, log, wanted, settings)),
                     Some(Err(error)) => {
-                        dir.fail_unless_full("creating a partition", &error);
+                        failed("creating a partition", &error);
                         self.note_unmade(dir, name, error.is_disk_full());
                     }
                     None => self.note_unmade(dir, name, has_no_room),
