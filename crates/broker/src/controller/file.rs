@@ -16,8 +16,6 @@ use openraft::{CommittedLeaderId, EmptyNode, EntryPayload, Membership, Vote};
 use ottla_cluster::metadata::MetadataRecord;
 use ottla_model::{ClusterId, DirectoryId, NodeId};
 use parking_lot::RwLock;
-#[cfg(test)]
-use redb::StorageBackend;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -182,18 +180,6 @@ impl MetadataFile {
         check_identity(&path, &found, own)?;
         file.count_stored().map_err(|source| ControllerStartError::Unreadable { path, source })?;
         Ok(file)
-    }
-
-    /// A file on another backend than the disk, newly formatted.
-    #[cfg(test)]
-    pub fn on_backend(backend: impl StorageBackend, own: &Identity, first: Vec<MetadataRecord>) -> Result<MetadataFile, FileError> {
-        MetadataFile::on_ground(room::ground_of(backend), Some((own, first)))
-    }
-
-    /// A file on another backend than the disk.
-    #[cfg(test)]
-    pub fn reopen(backend: impl StorageBackend) -> Result<MetadataFile, FileError> {
-        MetadataFile::on_ground(room::ground_of(backend), None)
     }
 
     /// A file on other ground than the disk, newly formatted with these.

@@ -101,26 +101,6 @@ impl FileGround {
     }
 }
 
-/// Another backend than a file, with room for everything; it cannot be opened a second time.
-#[cfg(test)]
-pub(super) fn ground_of(backend: impl StorageBackend) -> OpenGround {
-    #[derive(Debug)]
-    struct Roomy<B>(B);
-
-    impl<B: StorageBackend> Ground for Roomy<B> {
-        fn storage(&self) -> &dyn StorageBackend {
-            &self.0
-        }
-
-        fn allocate(&self, _len: u64) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let once = parking_lot::Mutex::new(Some(backend));
-    Box::new(move || Ok(Box::new(Roomy(once.lock().take().ok_or(io::ErrorKind::ResourceBusy)?))))
-}
-
 /// Whether an error is one of room, which goes away by itself.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -1,19 +1,17 @@
 //! The controller with its real quorum and file: what was acknowledged is there again, and what fails is told.
 
 mod crash;
+pub(super) mod disk;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ottla_cluster::controller::{CreateTopics, CreatedTopic, NewTopic, RegisterBroker, TopicPlacement};
 use ottla_cluster::features::SUPPORTED;
 use ottla_cluster::metadata::{BrokerEndpoint, SupportedLevels};
 use ottla_model::config::Overrides;
 use ottla_model::{BrokerEpoch, LeaderEpoch, ProducerId, Uuid};
-use redb::StorageBackend;
 
+use self::disk::{TestDisk, start_on};
 use super::*;
 
 const NODE: NodeId = NodeId(1);
@@ -225,77 +223,6 @@ async fn a_quorum_of_several_and_a_node_without_the_role_are_refused() {
     let broker = Arc::new(ServerConfig::parse(Some(broker), &[]).unwrap().0);
     let refused = ControllerHandle::start(ControllerConfig { server: broker, ..config(dir.path()) }).await.map(drop).unwrap_err();
     assert!(matches!(refused, ControllerStartError::NoControllerRole), "{refused}");
-}
-
-/// A disk in memory: what was written, and what of it a power loss leaves. Writes fail when told to.
-#[derive(Clone, Debug, Default)]
-struct TestDisk(Arc<TestDiskState>);
-
-#[derive(Debug, Default)]
-struct TestDiskState {
-    written: Mutex<Vec<u8>>,
-    synced: Mutex<Vec<u8>>,
-    failing: AtomicBool,
-}
-
-impl TestDisk {
-    /// The disk as it is found after the power came back.
-    fn after_power_loss(&self) -> TestDisk {
-        let left = self.0.synced.lock().unwrap().clone();
-        TestDisk(Arc::new(TestDiskState { written: Mutex::new(left.clone()), synced: Mutex::new(left), failing: AtomicBool::new(false) }))
-    }
-
-    fn fail_from_now(&self) {
-        self.0.failing.store(true, Ordering::SeqCst);
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if self.0.failing.load(Ordering::SeqCst) { Err(io::Error::other("the disk is broken")) } else { Ok(()) }
-    }
-}
-
-impl StorageBackend for TestDisk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.written.lock().unwrap().len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let written = self.0.written.lock().unwrap();
-        let from = usize::try_from(offset).unwrap();
-        out.copy_from_slice(&written[from..from + out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check()?;
-        self.0.written.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.check()?;
-        let written = self.0.written.lock().unwrap().clone();
-        *self.0.synced.lock().unwrap() = written;
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.check()?;
-        let from = usize::try_from(offset).unwrap();
-        self.0.written.lock().unwrap()[from..from + data.len()].copy_from_slice(data);
-        Ok(())
-    }
-}
-
-async fn start_on(disk: &TestDisk, config: &ControllerConfig, format: bool) -> Result<ControllerHandle, ControllerStartError> {
-    let identity = Identity::new(config.cluster_id.clone(), config.node_id, config.directory_id);
-    let (own, disk, server) = (identity.clone(), disk.clone(), Arc::clone(&config.server));
-    let open = move || {
-        let opened =
-            if format { MetadataFile::on_backend(disk, &own, proposer::first_records(&own, &server)?) } else { MetadataFile::reopen(disk) };
-        opened.map_err(|source| ControllerStartError::Unreadable { path: PathBuf::new(), source })
-    };
-    ControllerHandle::start_on(open, identity, Arc::clone(&config.server)).await
 }
 
 #[tokio::test]
