@@ -13,6 +13,7 @@ use ottla_model::config::ServerConfig;
 use ottla_model::{BrokerEpoch, ClusterId, DirectoryId, ManualClock, TimestampMs, Uuid};
 use ottla_wire::batch::BatchBuilder;
 use ottla_wire::compress::Compression;
+use ottla_wire::message::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_wire::{ApiKey, Message, Reader, Request, ResponseHeader, Writer};
 use tempfile::TempDir;
 
@@ -220,6 +221,13 @@ pub(crate) async fn end(answer: Answer, out: Writer) -> Outcome {
     let length = u32::from_be_bytes(encoded.buf[..4].try_into().unwrap()) as usize;
     assert_eq!(encoded.buf.len(), 4 + length, "the frame's length is that of the frame");
     Outcome::Answer(encoded.buf[4..].to_vec())
+}
+
+/// A fetch of one partition from this offset on, up to 1 MiB.
+pub(crate) fn fetch_of(topic: &str, partition: i32, fetch_offset: i64, max_wait_ms: i32) -> FetchRequest<'_> {
+    let partitions = vec![FetchPartition { partition, fetch_offset, partition_max_bytes: 1 << 20, ..Default::default() }];
+    let topics = vec![FetchTopic { topic, partitions, ..Default::default() }];
+    FetchRequest { max_wait_ms, min_bytes: 1, max_bytes: 1 << 20, topics, ..Default::default() }
 }
 
 /// A request's body.

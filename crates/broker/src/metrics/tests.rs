@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ottla_wire::message::api_versions::ApiVersionsRequest;
-use ottla_wire::message::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_wire::message::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ottla_wire::{Request, RequestHeader, Writer};
 
@@ -14,7 +13,7 @@ use super::*;
 use crate::api::{ListenerInfo, ListenerKind};
 use crate::http::HttpCounts;
 use crate::net::{self, Connections, Limits, RequestMemory};
-use crate::testing::{TestBroker, batch};
+use crate::testing::{TestBroker, batch, fetch_of};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -97,12 +96,6 @@ fn produce<'a>(topic: &'a str, records: &'a [u8]) -> ProduceRequest<'a> {
     ProduceRequest { acks: -1, timeout_ms: 60_000, topic_data, ..Default::default() }
 }
 
-fn fetch(topic: &str, offset: i64, max_wait_ms: i32) -> FetchRequest<'_> {
-    let partitions = vec![FetchPartition { partition: 0, fetch_offset: offset, partition_max_bytes: 1 << 20, ..Default::default() }];
-    let topics = vec![FetchTopic { topic, partitions, ..Default::default() }];
-    FetchRequest { max_wait_ms, min_bytes: 1, max_bytes: 1 << 20, topics, ..Default::default() }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_the_list_in_its_order_with_all_that_is_known_at_the_start() {
     let served = Served::of(TestBroker::start().await).await;
@@ -159,12 +152,12 @@ async fn requests_are_counted_with_their_bytes_and_errors_and_those_that_wait() 
         assert_eq!(served.value("ottla_request_errors_total{api=\"Produce\",error=\"UNKNOWN_TOPIC_OR_PARTITION\"}"), Some(1.0));
         assert_eq!(served.value("ottla_appended_records_total"), Some(3.0), "nothing was");
 
-        exchange(framed(&fetch("logs", 0, 0), 11));
+        exchange(framed(&fetch_of("logs", 0, 0, 0), 11));
         assert_eq!(served.value("ottla_fetched_bytes_total"), Some(records.len() as f64));
         assert_eq!(served.value("ottla_requests_parked"), Some(0.0));
 
         // It waits for the next record.
-        client.write_all(&framed(&fetch("logs", 3, 60_000), 11)).unwrap();
+        client.write_all(&framed(&fetch_of("logs", 0, 3, 60_000), 11)).unwrap();
         served.becomes("ottla_requests_parked", 1.0);
         served.becomes("ottla_fetch_watched_partitions", 1.0);
         assert_eq!(served.value("ottla_requests_total{api=\"Fetch\"}"), Some(1.0), "it is not answered");
@@ -177,7 +170,7 @@ async fn requests_are_counted_with_their_bytes_and_errors_and_those_that_wait() 
         served.becomes("ottla_fetch_watched_partitions", 0.0);
 
         // And one whose client goes away does not count as waiting for ever, nor as answered.
-        client.write_all(&framed(&fetch("logs", 6, 60_000), 11)).unwrap();
+        client.write_all(&framed(&fetch_of("logs", 0, 6, 60_000), 11)).unwrap();
         served.becomes("ottla_requests_parked", 1.0);
         drop(client);
         served.becomes("ottla_requests_parked", 0.0);
@@ -277,7 +270,7 @@ async fn what_was_found_damaged_counts_by_how_it_was_found() {
     let served = Served::of(broker).await;
     tokio::task::block_in_place(|| {
         let mut client = served.connect();
-        client.write_all(&framed(&fetch("logs", 0, 60_000), 11)).unwrap();
+        client.write_all(&framed(&fetch_of("logs", 0, 0, 60_000), 11)).unwrap();
         receive(&mut client);
     });
     assert_eq!(served.value("ottla_request_errors_total{api=\"Fetch\",error=\"CORRUPT_MESSAGE\"}"), Some(1.0));

@@ -9,14 +9,14 @@ use ottla_log::checkpoint::read_offsets;
 use ottla_log::{AppendOrigin, Disk};
 use ottla_model::config::{AlterOp, ConfigAlteration};
 use ottla_model::{Acks, BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionId, TopicPartition};
-use ottla_wire::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use ottla_wire::message::fetch::FetchResponse;
 use ottla_wire::message::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic};
 use ottla_wire::message::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use ottla_wire::{ApiKey, ErrorCode};
 
 use super::*;
 use crate::context::deadline_after;
-use crate::testing::{START, TestBroker, batch, encoded, end};
+use crate::testing::{START, TestBroker, batch, encoded, end, fetch_of};
 
 const ONE_DIR: &[(&str, &str)] = &[("log.dirs", "/d0"), ("num.recovery.threads.per.data.dir", "1")];
 
@@ -101,15 +101,7 @@ async fn offsets_and_fetches_wait_for_the_log() {
     let topics = vec![ListOffsetsTopic { name: "logs", partitions }];
     let asked = encoded(&ListOffsetsRequest { replica_id: -1, topics, ..Default::default() }, 5);
     let (listed, list_out) = broker.begin(ottla_wire::ApiKey::ListOffsets, 5, None, &asked);
-    let partitions = vec![FetchPartition {
-        partition: 3,
-        partition_max_bytes: 1 << 20,
-        current_leader_epoch: -1,
-        last_fetched_epoch: -1,
-        ..Default::default()
-    }];
-    let topics = vec![FetchTopic { topic: "logs", partitions, ..Default::default() }];
-    let request = FetchRequest { max_wait_ms: 60_000, min_bytes: 1, max_bytes: 1 << 20, topics, ..Default::default() };
+    let request = fetch_of("logs", 3, 0, 60_000);
     let (fetched, fetch_out) = broker.begin(ottla_wire::ApiKey::Fetch, 12, None, &encoded(&request, 12));
     let fetched = tokio::spawn(end(fetched, fetch_out));
     broker.context.partitions.opening.permit(None);
@@ -124,15 +116,7 @@ async fn offsets_and_fetches_wait_for_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_that_cannot_wait_longer_is_told_to_ask_again() {
     let broker = opening(false, 0).await;
-    let partitions = vec![FetchPartition {
-        partition: 3,
-        partition_max_bytes: 1 << 20,
-        current_leader_epoch: -1,
-        last_fetched_epoch: -1,
-        ..Default::default()
-    }];
-    let topics = vec![FetchTopic { topic: "logs", partitions, ..Default::default() }];
-    let request = FetchRequest { max_wait_ms: 1, min_bytes: 1, max_bytes: 1 << 20, topics, ..Default::default() };
+    let request = fetch_of("logs", 3, 0, 1);
     let outcome = broker.call(12, &request).await;
     let code = outcome.decode::<FetchResponse<'_>>(12).responses[0].partitions[0].error_code;
     assert_eq!(code, ErrorCode::NotLeaderOrFollower.as_i16());

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use ottla_log::AppendOrigin;
 use ottla_model::{Acks, LeaderEpoch, Offset};
-use ottla_wire::message::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use ottla_wire::message::fetch::FetchResponse;
 use ottla_wire::message::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
 use ottla_wire::{ApiKey, ErrorCode};
 
 use super::watch::{Look, Seen};
 use super::*;
 use crate::context::deadline_after;
-use crate::testing::{Outcome, START, TestBroker, batch, encoded, end, values};
+use crate::testing::{Outcome, START, TestBroker, batch, encoded, end, fetch_of, values};
 
 async fn broker() -> TestBroker {
     let broker = TestBroker::start().await;
@@ -76,15 +76,7 @@ async fn network_threads_leave_a_slow_directory_alone_and_its_requests_are_serve
     let records = batch(&["a"]);
     let outcome = broker.call(12, &produce(&[0, 1], &records)).await;
     assert_eq!(codes(&outcome), [0, 0]);
-    let partitions = vec![FetchPartition {
-        partition: 0,
-        partition_max_bytes: 1 << 20,
-        current_leader_epoch: -1,
-        last_fetched_epoch: -1,
-        ..Default::default()
-    }];
-    let topics = vec![FetchTopic { topic: "logs", partitions, ..Default::default() }];
-    let request = FetchRequest { max_wait_ms: 60_000, min_bytes: 1, max_bytes: 1 << 20, topics, ..Default::default() };
+    let request = fetch_of("logs", 0, 0, 60_000);
     let outcome = broker.call(12, &request).await;
     let response = outcome.decode::<FetchResponse<'_>>(12);
     let ottla_wire::Records::Borrowed(bytes) = response.responses[0].partitions[0].records else { panic!("no records") };
