@@ -97,12 +97,7 @@ impl Broker {
         let config = Arc::new(config);
         let bound = bind_all(&config).await?;
         let state = Arc::new(NodeState::starting(tokio::runtime::Handle::current()));
-        let http = if config.http_listeners.is_empty() {
-            None
-        } else {
-            let (config, state) = (Arc::clone(&config), Arc::clone(&state));
-            tokio::task::spawn_blocking(move || BoundHttp::bind(&config.http_listeners)?.serve(&state)).await??
-        };
+        let http = if config.http_listeners.is_empty() { None } else { BoundHttp::bind(&config.http_listeners).await?.serve(&state)? };
         let storage = {
             let config = Arc::clone(&config);
             tokio::task::spawn_blocking(move || Storage::take(&RealDisk::new(), &config)).await??

@@ -9,7 +9,7 @@ mod health;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -31,6 +31,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::metrics::{Count, Watched, page};
+use crate::net::{self, NotTaken};
 use crate::partition::LogDir;
 
 /// Connections that are open at a time; a further one takes the place of the oldest.
@@ -43,6 +44,8 @@ pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 const HEADERS_MAX: usize = 64;
 /// How long a log dir may take to say how much is free on it.
 const FREE_BYTES_WAIT_MAX: Duration = Duration::from_millis(500);
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 128;
 /// Pause before accepting again after the system refused.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// The stack of the thread.
@@ -135,22 +138,15 @@ impl NodeState {
 pub(crate) struct BoundHttp(Vec<TcpListener>);
 
 impl BoundHttp {
-    /// Takes all addresses of these listeners. May block on the resolver.
-    pub fn bind(listeners: &[HttpListener]) -> Result<BoundHttp, HttpStartError> {
+    /// Takes all addresses of these listeners.
+    pub async fn bind(listeners: &[HttpListener]) -> Result<BoundHttp, HttpStartError> {
         let mut sockets = Vec::new();
-        for listener in listeners {
-            let first = sockets.len();
-            for address in addresses(listener)? {
-                // With port 0 the addresses of a host share the port that the first was given.
-                let port = sockets.get(first).and_then(|s: &TcpListener| s.local_addr().ok()).map_or(address.port(), |a| a.port());
-                let address = SocketAddr::new(address.ip(), port);
-                match TcpListener::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket)) {
-                    Ok(socket) => sockets.push(socket),
-                    // The machine may know of IPv6 without having it; and where both are one, the first has taken both.
-                    Err(_) if sockets.len() > first => {}
-                    Err(source) => return Err(HttpStartError::Bind { address, source }),
-                }
-            }
+        for HttpListener { host, port } in listeners {
+            let taken = net::take_all(host, *port, BACKLOG).await.map_err(|error| match error {
+                NotTaken::Resolve(source) => HttpStartError::Resolve { host: host.clone(), source },
+                NotTaken::Bind { address, source } => HttpStartError::Bind { address, source },
+            })?;
+            sockets.extend(taken.into_iter().map(|(_, socket)| socket));
         }
         Ok(BoundHttp(sockets))
     }
@@ -184,22 +180,6 @@ impl BoundHttp {
         }
         Ok(Some(HttpServer { addresses, stop: Some(stop), thread: Some(thread) }))
     }
-}
-
-fn addresses(listener: &HttpListener) -> Result<Vec<SocketAddr>, HttpStartError> {
-    let HttpListener { host, port } = listener;
-    if host.is_empty() {
-        return Ok(vec![SocketAddr::from(([0; 4], *port)), SocketAddr::from(([0u16; 8], *port))]);
-    }
-    let failed = |source| HttpStartError::Resolve { host: host.clone(), source };
-    let mut addresses: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs().map_err(failed)?.collect();
-    // IPv4 first: it is there on every machine, so a missing IPv6 is then no error.
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    addresses.dedup();
-    if addresses.is_empty() {
-        return Err(failed(io::Error::new(io::ErrorKind::NotFound, "no address")));
-    }
-    Ok(addresses)
 }
 
 /// The thread. Ends when this is dropped.
@@ -343,6 +323,18 @@ async fn free_bytes(dirs: &[Arc<LogDir>], asking: &Arc<AtomicBool>) -> Vec<Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn all_interfaces_are_those_of_both_protocols_and_a_port_in_use_is_told() {
+        let all = BoundHttp::bind(&[HttpListener { host: String::new(), port: 0 }]).await.unwrap();
+        let port = all.0[0].local_addr().unwrap().port();
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        if TcpListener::bind("[::1]:0").is_ok() {
+            std::net::TcpStream::connect(("::1", port)).unwrap();
+        }
+        let refused = BoundHttp::bind(&[HttpListener { host: "localhost".to_owned(), port }]).await.map(drop).unwrap_err();
+        assert!(matches!(refused, HttpStartError::Bind { .. }), "{refused}");
+    }
 
     #[tokio::test]
     async fn of_too_many_connections_the_oldest_goes() {

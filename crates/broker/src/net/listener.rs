@@ -88,34 +88,55 @@ impl BoundListener {
 
 /// Takes every address that `host` stands for (`localhost` is two); an empty host is all interfaces.
 pub async fn bind(info: ListenerInfo, host: &str, port: u16, backlog: u32) -> Result<BoundListener, BindError> {
-    let mut sockets: Vec<TcpListener> = Vec::new();
-    for address in resolve(&info.name, host, port).await? {
-        // With port 0 the addresses of a host share the port that the first was given.
-        let port = sockets.first().and_then(|s| s.local_addr().ok()).map_or(address.port(), |a| a.port());
-        let address = SocketAddr::new(address.ip(), port);
-        match listen(address, backlog) {
-            Ok(socket) => sockets.push(socket),
-            // The machine may know of IPv6 without having it.
-            Err(e) if !sockets.is_empty() && matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) => {}
-            Err(e) if e.kind() == io::ErrorKind::AddrInUse => return Err(BindError::InUse { name: info.name, address }),
-            Err(source) => return Err(BindError::Bind { name: info.name, address, source }),
-        }
+    let name = || info.name.clone();
+    let taken = take_all(host, port, backlog).await.map_err(|error| match error {
+        NotTaken::Resolve(source) => BindError::Resolve { name: name(), host: host.to_owned(), source },
+        NotTaken::Bind { address, source } if source.kind() == io::ErrorKind::AddrInUse => BindError::InUse { name: name(), address },
+        NotTaken::Bind { address, source } => BindError::Bind { name: name(), address, source },
+    })?;
+    let mut sockets = Vec::with_capacity(taken.len());
+    for (address, socket) in taken {
+        sockets.push(TcpListener::from_std(socket).map_err(|source| BindError::Bind { name: name(), address, source })?);
     }
     Ok(BoundListener { info, sockets })
 }
 
-async fn resolve(name: &str, host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
+/// Why an address was not taken.
+pub(crate) enum NotTaken {
+    /// The host has none.
+    Resolve(io::Error),
+    /// It cannot be had.
+    Bind { address: SocketAddr, source: io::Error },
+}
+
+/// The sockets of all addresses of a host, listening and not blocking, with the addresses that were asked for.
+pub(crate) async fn take_all(host: &str, port: u16, backlog: u32) -> Result<Vec<(SocketAddr, std::net::TcpListener)>, NotTaken> {
+    let mut sockets: Vec<(SocketAddr, std::net::TcpListener)> = Vec::new();
+    for address in resolve(host, port).await.map_err(NotTaken::Resolve)? {
+        // With port 0 the addresses of a host share the port that the first was given.
+        let port = sockets.first().and_then(|(_, s)| s.local_addr().ok()).map_or(address.port(), |a| a.port());
+        let address = SocketAddr::new(address.ip(), port);
+        match listen(address, backlog) {
+            Ok(socket) => sockets.push((address, socket)),
+            // The machine may know of IPv6 without having it.
+            Err(e) if !sockets.is_empty() && matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) => {}
+            Err(source) => return Err(NotTaken::Bind { address, source }),
+        }
+    }
+    Ok(sockets)
+}
+
+async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if host.is_empty() {
         // Takes IPv4 too where the system has both; without IPv6 it falls back below.
         return Ok(vec![if ipv6_works() { SocketAddr::from(([0u16; 8], port)) } else { SocketAddr::from(([0; 4], port)) }]);
     }
-    let failed = |source| BindError::Resolve { name: name.to_owned(), host: host.to_owned(), source };
-    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(failed)?.collect();
+    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
     // IPv4 first: it is there on every machine, so a missing IPv6 is then no error.
     addresses.sort_by_key(SocketAddr::is_ipv6);
     addresses.dedup();
     if addresses.is_empty() {
-        return Err(failed(io::Error::new(io::ErrorKind::NotFound, "no address")));
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
     }
     Ok(addresses)
 }
@@ -126,7 +147,7 @@ fn ipv6_works() -> bool {
         .is_ok()
 }
 
-fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -136,7 +157,7 @@ fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Starts to accept; each task ends when `connections` stops.

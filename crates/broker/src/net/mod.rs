@@ -15,4 +15,5 @@ mod table;
 
 pub use budget::RequestMemory;
 pub use listener::{BindError, BoundListener, Limits, bind, serve};
+pub(crate) use listener::{NotTaken, take_all};
 pub use table::Connections;
