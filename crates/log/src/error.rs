@@ -38,11 +38,21 @@ impl IoFailure {
 /// Names the operation and the file of an `io::Result`.
 pub(crate) trait IoContext<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, IoFailure>;
+
+    /// The same for what need not be there: `None`.
+    fn if_there(self, doing: &'static str, path: &Path) -> Result<Option<T>, IoFailure>;
 }
 
 impl<T> IoContext<T> for io::Result<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, IoFailure> {
         self.map_err(|source| IoFailure { doing, path: path.to_owned(), source })
+    }
+
+    fn if_there(self, doing: &'static str, path: &Path) -> Result<Option<T>, IoFailure> {
+        match self {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.doing(doing, path).map(Some),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ mod reader;
 
 pub(crate) use filter::LastOfProducer;
 pub use map::MapLimits;
-pub(crate) use pass::{Basis, Source, cleaned_path, suffixed};
+pub(crate) use pass::{Basis, CLEANED_KINDS, Source, cleaned_path, suffixed};
 pub use pass::{Compaction, CompactionError, CompactionStats, NewSegment};
 pub use plan::CompactionNeed;
 

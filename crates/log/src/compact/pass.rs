@@ -2,7 +2,7 @@
 //! what is superseded, several small ones together.
 
 use std::collections::HashMap;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -237,11 +237,8 @@ impl Compaction {
         let mut aborted = Vec::new();
         for base in &self.basis.bases {
             let path = FileKind::TxnIndex.path(&self.basis.dir, *base);
-            match self.basis.disk.read_all(&path) {
-                Ok(bytes) => aborted.extend(AbortedTxn::decode_all(&bytes)),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(IoFailure { doing: "read", path, source }.into()),
-            }
+            let stored = self.basis.disk.read_all(&path).if_there("read", &path)?;
+            aborted.extend(stored.iter().flat_map(|bytes| AbortedTxn::decode_all(bytes)));
         }
         aborted.retain(|txn| txn.first_offset < self.basis.need.first_uncleanable);
         Ok(aborted)
@@ -249,17 +246,31 @@ impl Compaction {
 
     fn reader(&self, source: &Source) -> Result<BatchReader, CompactionError> {
         let path = FileKind::Log.path(&self.basis.dir, source.base);
-        let file = match self.basis.disk.open(&path, OpenMode::Read) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(CompactionError::Changed),
-            Err(source) => return Err(IoFailure { doing: "open", path, source }.into()),
-        };
+        let file = self.basis.disk.open(&path, OpenMode::Read).if_there("open", &path)?.ok_or(CompactionError::Changed)?;
         Ok(BatchReader::new(file, path, source.size, source.base))
     }
 
-    /// Writes these segments as one. `None`: it is one, and nothing in it would change.
+    /// Writes these segments as one. `None`: it is one, and nothing in it would change. Nothing is left of what did not come to its end:
+    /// on a disk that is full it would keep room from those who wait for it.
     fn rewrite(&mut self, sources: Vec<Source>, pace: Pace<'_>) -> Result<Option<NewSegment>, CompactionError> {
         let (Some(first), Some(last)) = (sources.first().copied(), sources.last().copied()) else { return Ok(None) };
+        let written = self.write_anew(sources, first, last, pace);
+        if written.is_err() {
+            for kind in CLEANED_KINDS {
+                // What cannot be removed goes when the log is opened. Why the pass failed matters more.
+                let _ = self.basis.disk.remove_file(&cleaned_path(kind, &self.basis.dir, first.base));
+            }
+        }
+        written
+    }
+
+    fn write_anew(
+        &mut self,
+        sources: Vec<Source>,
+        first: Source,
+        last: Source,
+        pace: Pace<'_>,
+    ) -> Result<Option<NewSegment>, CompactionError> {
         let mut writer = SegmentWriter::new(&self.basis, first.base)?;
         let mut is_same = sources.len() == 1;
         for source in &sources {
@@ -358,6 +369,9 @@ struct SegmentWriter {
     times: Vec<TimeEntry>,
     largest: TimeEntry,
 }
+
+/// The files of a segment under way.
+pub(crate) const CLEANED_KINDS: [FileKind; 3] = [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex];
 
 /// Of a segment under way.
 pub(crate) fn cleaned_path(kind: FileKind, dir: &Path, base: Offset) -> PathBuf {

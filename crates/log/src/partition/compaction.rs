@@ -17,7 +17,7 @@ use super::open::DELETED_SUFFIX;
 use super::retention::DeletedSegment;
 use crate::compact::plan::{Rules, SegmentFacts, plan};
 use crate::compact::{
-    Basis, Compaction, CompactionNeed, LastOfProducer, MapLimits, NewSegment, SWAP_SUFFIX, Source, cleaned_path, suffixed,
+    Basis, CLEANED_KINDS, Compaction, CompactionNeed, LastOfProducer, MapLimits, NewSegment, SWAP_SUFFIX, Source, cleaned_path, suffixed,
 };
 use crate::disk::{Disk, OpenMode};
 use crate::error::{IoContext, IoFailure, LogError, ReadError};
@@ -104,7 +104,7 @@ impl PartitionLog {
             found && self.end_of(at) == source.end && at + 1 < self.segments.len()
         };
         if !(at..).zip(&new.sources).all(is_same) {
-            for kind in [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex] {
+            for kind in CLEANED_KINDS {
                 remove_if_there(&*self.disk, &cleaned_path(kind, &self.dir, new.base))?;
             }
             return Ok(None);
@@ -135,10 +135,8 @@ impl PartitionLog {
                 }
                 let path = kind.path(&self.dir, source.base);
                 let deleted = suffixed(path.clone(), &suffix);
-                match self.disk.rename(&path, &deleted) {
-                    Ok(()) => paths.push(deleted),
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(IoFailure { doing: "rename", path, source }.into()),
+                if self.disk.rename(&path, &deleted).if_there("rename", &path)?.is_some() {
+                    paths.push(deleted);
                 }
             }
         }
@@ -183,10 +181,7 @@ impl PartitionLog {
 }
 
 fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), IoFailure> {
-    match disk.remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IoFailure { doing: "remove", path: path.to_owned(), source }),
-        _ => Ok(()),
-    }
+    disk.remove_file(path).if_there("remove", path).map(drop)
 }
 
 /// Before a folder is looked through: goes on with the replacements that a crash interrupted after they were decided.

@@ -222,11 +222,7 @@ impl PartitionLog {
     /// `None` when there is none, or what is there was torn by a crash: whoever knows the id writes it again.
     fn read_topic_id(&self) -> Result<Option<TopicId>, LogError> {
         let path = self.path_of(METADATA_FILE);
-        let bytes = match self.disk.read_all(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(IoFailure { doing: "read", path, source }.into()),
-        };
+        let Some(bytes) = self.disk.read_all(&path).if_there("read", &path)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&bytes);
         let id = text.lines().find_map(|l| l.strip_prefix("topic_id:")).and_then(|id| id.trim().parse::<Uuid>().ok());
         Ok(id.map(TopicId))
@@ -235,26 +231,20 @@ impl PartitionLog {
     /// Whether the leader epochs could be read; if not, the batches tell them.
     fn load_epochs(&mut self) -> Result<bool, LogError> {
         let path = self.path_of(LEADER_EPOCH_FILE);
-        match self.disk.read_all(&path) {
-            Ok(bytes) => match parse_epochs(&path, &bytes) {
-                Ok(entries) => {
-                    self.epochs = EpochCache::new(entries);
-                    Ok(!bytes.is_empty() || self.size_bytes == 0)
-                }
-                Err(_) => Ok(false),
-            },
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(IoFailure { doing: "read", path, source }.into()),
+        let Some(bytes) = self.disk.read_all(&path).if_there("read", &path)? else { return Ok(false) };
+        match parse_epochs(&path, &bytes) {
+            Ok(entries) => {
+                self.epochs = EpochCache::new(entries);
+                Ok(!bytes.is_empty() || self.size_bytes == 0)
+            }
+            Err(_) => Ok(false),
         }
     }
 
     pub(super) fn read_txn_index(&self, base: Offset) -> Result<Vec<AbortedTxn>, IoFailure> {
         let path = FileKind::TxnIndex.path(&self.dir, base);
-        match self.disk.read_all(&path) {
-            Ok(bytes) => Ok(AbortedTxn::decode_all(&bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(source) => Err(IoFailure { doing: "read", path, source }),
-        }
+        let stored = self.disk.read_all(&path).if_there("read", &path)?;
+        Ok(stored.map(|bytes| AbortedTxn::decode_all(&bytes)).unwrap_or_default())
     }
 
     pub(super) fn append_txn_index(&self, base: Offset, entries: &[AbortedTxn]) -> Result<(), IoFailure> {

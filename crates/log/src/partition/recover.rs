@@ -21,7 +21,7 @@ use super::append::marker_of;
 use super::open::{Found, Recovery};
 use crate::disk::{DiskFile, OpenMode};
 use crate::epochs::EpochCache;
-use crate::error::{AppendError, IoContext, IoFailure, LogError, ReadError};
+use crate::error::{AppendError, IoContext, LogError, ReadError};
 use crate::index::{self, Entry, OffsetEntry, TimeEntry};
 use crate::producer_state::{ProducerBatch, ProducerState};
 use crate::scan::{BatchScan, HeaderScan, Placed, Step, WholeStep, next_sound};
@@ -420,10 +420,8 @@ impl PartitionLog {
 
     pub(super) fn remove_if_there(&self, kind: FileKind, base: Offset) -> Result<(), LogError> {
         let path = kind.path(&self.dir, base);
-        match self.disk.remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IoFailure { doing: "remove", path, source }.into()),
-            _ => Ok(()),
-        }
+        self.disk.remove_file(&path).if_there("remove", &path)?;
+        Ok(())
     }
 
     fn first_timestamp(&self, at: usize) -> Result<Option<i64>, LogError> {
@@ -455,21 +453,15 @@ impl PartitionLog {
 
     fn sound_entries<E: Entry>(&self, base: Offset, kind: FileKind, keep: impl Fn(&E) -> bool) -> Result<Vec<E>, LogError> {
         let path = kind.path(&self.dir, base);
-        match self.disk.read_all(&path) {
-            Ok(bytes) => Ok(index::sound_prefix::<E>(&bytes).into_iter().take_while(keep).collect()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(source) => Err(IoFailure { doing: "read", path, source }.into()),
-        }
+        let bytes = self.disk.read_all(&path).if_there("read", &path)?.unwrap_or_default();
+        Ok(index::sound_prefix::<E>(&bytes).into_iter().take_while(keep).collect())
     }
 
     /// A snapshot; `None` when what is there is not one.
     fn read_snapshot(&self, at: Offset) -> Result<Option<ProducerState>, LogError> {
         let path = FileKind::Snapshot.path(&self.dir, at);
-        match self.disk.read_all(&path) {
-            Ok(bytes) => Ok(ProducerState::decode(&bytes).ok()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(IoFailure { doing: "read", path, source }.into()),
-        }
+        let bytes = self.disk.read_all(&path).if_there("read", &path)?;
+        Ok(bytes.and_then(|bytes| ProducerState::decode(&bytes).ok()))
     }
 
     /// Producer state: the newest sound snapshot up to `trusted`, and what was written since. `mend`: the indexes of aborted
@@ -514,7 +506,10 @@ impl PartitionLog {
             let mut scan = HeaderScan::new(&*file, 0, self.segments[at].size);
             while let Step::Batch(placed) = scan.next().map_err(|e| self.read_failure(at, e))? {
                 let header = placed.header;
-                if header.next_offset() > self.log_start && header.base_offset < known_from {
+                if header.base_offset >= known_from {
+                    break;
+                }
+                if header.next_offset() > self.log_start {
                     epochs.assign(header.leader_epoch, header.base_offset.max(self.log_start));
                 }
             }
@@ -581,10 +576,8 @@ impl PartitionLog {
     fn mend_snapshot(&mut self, base: Offset) -> Result<(), LogError> {
         let path = FileKind::Snapshot.path(&self.dir, base);
         let bytes = self.producers.encode();
-        match self.disk.read_all(&path) {
-            Ok(found) if found == bytes => return Ok(()),
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(IoFailure { doing: "read", path, source }.into()),
-            _ => {}
+        if self.disk.read_all(&path).if_there("read", &path)?.is_some_and(|found| found == bytes) {
+            return Ok(());
         }
         let write = || -> io::Result<()> {
             let file = self.disk.open(&path, OpenMode::Create)?;
@@ -604,13 +597,9 @@ impl PartitionLog {
         let kept = stored.partition_point(|t| t.last_offset < from);
         if stored[kept..] == *replayed {
             let len = (stored.len() * crate::txn_index::ENTRY_LEN) as u64;
-            match self.disk.stat(&path) {
-                // What does not read as an entry would hide those that come behind it.
-                Ok(found) if found.len != len => {}
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(IoFailure { doing: "look at", path, source }.into());
-                }
-                _ => return Ok(()),
+            // What does not read as an entry would hide those that come behind it.
+            if self.disk.stat(&path).if_there("look at", &path)?.is_none_or(|found| found.len == len) {
+                return Ok(());
             }
         }
         // What lies before is nowhere else, and stays where it is: another crash must find it.

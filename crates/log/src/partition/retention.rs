@@ -120,10 +120,8 @@ impl PartitionLog {
     fn sync_what_stays(&self, first: Offset) -> Result<(), IoFailure> {
         // Without them, nothing else speaks of the producers that wrote to them.
         let path = FileKind::Snapshot.path(&self.dir, first);
-        match self.disk.open(&path, OpenMode::Write) {
-            Ok(file) => file.sync_data().doing("sync", &path)?,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(IoFailure { doing: "open", path, source }),
+        if let Some(file) = self.disk.open(&path, OpenMode::Write).if_there("open", &path)? {
+            file.sync_data().doing("sync", &path)?;
         }
         // With neither their names nor that of what stays, the log would begin anew at offset 0.
         if self.sync.is_folder_dirty() {
@@ -140,10 +138,8 @@ impl PartitionLog {
             let mut name = path.clone().into_os_string();
             name.push(DELETED_SUFFIX);
             let deleted = PathBuf::from(name);
-            match self.disk.rename(&path, &deleted) {
-                Ok(()) => paths.push(deleted),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(IoFailure { doing: "rename", path, source }.into()),
+            if self.disk.rename(&path, &deleted).if_there("rename", &path)?.is_some() {
+                paths.push(deleted);
             }
         }
         let segment = self.segments.remove(0);
@@ -160,11 +156,7 @@ impl PartitionLog {
     pub fn remove_deleted_files(&mut self, now: TimestampMs) -> Result<usize, LogError> {
         let mut removed = 0;
         for path in self.take_due_files(now) {
-            match self.disk.remove_file(&path) {
-                Ok(()) => removed += 1,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(IoFailure { doing: "remove", path, source }.into()),
-            }
+            removed += usize::from(self.disk.remove_file(&path).if_there("remove", &path)?.is_some());
         }
         Ok(removed)
     }

@@ -208,11 +208,10 @@ impl SyncFile {
     fn sync(&self, disk: &dyn Disk) -> Result<(), IoFailure> {
         let file = match &self.open {
             Some(file) => Arc::clone(file),
-            None => match disk.open(&self.path, OpenMode::Write) {
-                Ok(file) => file,
+            None => match disk.open(&self.path, OpenMode::Write).if_there("open", &self.path)? {
+                Some(file) => file,
                 // Deleted since by retention, or never there: few segments have snapshots or aborted transactions.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(source) => return Err(IoFailure { doing: "open", path: self.path.clone(), source }),
+                None => return Ok(()),
             },
         };
         file.sync_data().doing("sync", &self.path)
@@ -371,7 +370,8 @@ impl SyncTicket {
                     return Err(Stop::NoRoom(failure));
                 }
                 waiting.epochs = true;
-                Ok(Some(self.disk.open(&small.path, OpenMode::Write).doing("open", &small.path)?))
+                // One that is not there says as little as one without epochs: the batches tell them when the log is opened.
+                Ok(self.disk.open(&small.path, OpenMode::Write).if_there("open", &small.path)?)
             }
         }
     }
@@ -559,10 +559,8 @@ impl PartitionLog {
         let before = self.sync.stray_snapshot.replace(newest);
         let Some(before) = before.filter(|b| *b != newest && self.segments.iter().all(|s| s.base != *b)) else { return Ok(()) };
         let path = FileKind::Snapshot.path(&self.dir, before);
-        match self.disk.remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IoFailure { doing: "remove", path, source }.into()),
-            _ => Ok(()),
-        }
+        self.disk.remove_file(&path).if_there("remove", &path)?;
+        Ok(())
     }
 
     /// Opened after a crash: what was gone through, from this segment on, was read, perhaps from the page cache alone. All of it is

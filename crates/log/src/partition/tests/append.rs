@@ -261,3 +261,30 @@ fn a_full_disk_refuses_and_takes_writes_again_when_there_is_room() {
     let (log, recovery) = reopen(&disk.kill(), LogConfig::default(), OpenHints::default());
     assert_eq!((log.log_end_offset(), recovery.torn), (Offset(5), None));
 }
+
+#[test]
+fn a_full_disk_does_not_fail_a_log_whose_leader_epochs_are_not_written_yet() {
+    for by_file_system in [false, true] {
+        let disk = MemDisk::new();
+        let mut log = new_log(&disk, LogConfig::default());
+        // As another hand, or a crash before the folder was synced, leaves it.
+        disk.remove_file(&log.dir().join(crate::checkpoint::LEADER_EPOCH_FILE)).unwrap();
+        log.assign_epoch_start(LeaderEpoch(EPOCH.0 + 1));
+        let ticket = log.begin_sync().unwrap().unwrap();
+        disk.set_space(Some(crate::disk::Space { total_bytes: 1 << 20, free_bytes: 0 }));
+        let mut tickets = [ticket];
+        let synced = match by_file_system {
+            true => crate::SyncTicket::sync_all(&mut tickets, &disk, log.dir().parent().unwrap()),
+            false => tickets[0].sync(),
+        };
+        synced.unwrap();
+        let [ticket] = tickets;
+        log.finish_sync(ticket).unwrap();
+        assert_eq!(log.failure(), None);
+        disk.set_space(None);
+        append(&mut log, &batch(2, 10));
+        log.sync_all().unwrap();
+        let (log, _) = reopen(&disk.crash(1), LogConfig::default(), OpenHints::default());
+        assert_eq!(log.log_end_offset(), Offset(2));
+    }
+}

@@ -5,7 +5,7 @@ use ottla_wire::batch::{BatchView, DecompressLimits, EndTxnMarker, TxnResult, co
 
 use super::*;
 use crate::compact::{CompactionError, CompactionStats, MapLimits};
-use crate::disk::RealDisk;
+use crate::disk::{Fault, RealDisk};
 use crate::segment::FileKind;
 
 /// Numbers by a seed.
@@ -497,4 +497,54 @@ fn a_segment_is_closed_in_time_for_the_largest_lag() {
             assert_eq!(log.segment_count(), segments, "compact: {compact}, {later_ms} ms");
         }
     }
+}
+
+#[test]
+fn a_pass_that_fails_or_is_stopped_leaves_no_file_behind() {
+    let fill = |log: &mut PartitionLog| {
+        for i in 0..40 {
+            write(log, &[("key", Some(&i.to_string()))]);
+        }
+        seal(log);
+    };
+    let names = |disk: &MemDisk, log: &PartitionLog| -> Vec<String> {
+        disk.list_dir(log.dir()).unwrap().into_iter().map(|entry| entry.name).collect()
+    };
+    // Each call of a pass fails once for lack of room, until a pass is through.
+    let mut failed = 0;
+    for call in 0.. {
+        let disk = MemDisk::new();
+        let mut log = new_log(&disk, config());
+        fill(&mut log);
+        let before = names(&disk, &log);
+        let need = log.compaction_need(log.log_end_offset(), NOW).unwrap().unwrap();
+        let mut pass = log.begin_compaction(need, MapLimits { bytes_max: 1 << 20, load_factor: 0.9 }, NOW);
+        disk.set_fault(Some(Fault::Once { call: disk.calls() + call, error: std::io::ErrorKind::StorageFull }));
+        if pass.next(&mut |_| true).is_ok() {
+            break;
+        }
+        disk.set_fault(None);
+        assert_eq!(names(&disk, &log), before, "call {call}");
+        failed += 1;
+    }
+    assert!(failed > 10, "{failed} calls");
+    let disk = MemDisk::new();
+    let mut log = new_log(&disk, config());
+    fill(&mut log);
+    let before = names(&disk, &log);
+    for pieces in 0..100 {
+        let need = log.compaction_need(log.log_end_offset(), NOW).unwrap().unwrap();
+        let mut pass = log.begin_compaction(need, MapLimits { bytes_max: 1 << 20, load_factor: 0.9 }, NOW);
+        let mut left = pieces;
+        let mut pace = |_| {
+            left -= 1;
+            left >= 0
+        };
+        match pass.next(&mut pace) {
+            Err(CompactionError::Stopped) => assert_eq!(names(&disk, &log), before, "stopped after {pieces} pieces"),
+            Ok(_) => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("a hundred pieces of a log of forty batches");
 }
