@@ -2,9 +2,12 @@
 //!
 //! Everything follows from a seed, so that a failure can be had again.
 
+mod coordinators;
+
 use ottla_wire::message::api_versions::ApiVersionsRequest;
 use ottla_wire::message::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use ottla_wire::message::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use ottla_wire::message::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use ottla_wire::message::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use ottla_wire::message::describe_cluster::DescribeClusterRequest;
 use ottla_wire::message::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
@@ -58,7 +61,8 @@ impl Random {
 pub fn valid(key: i16, version: i16) -> Option<Vec<u8>> {
     let records = batch(&[b"one", b"two"]);
     let topics = ["events", "absent"];
-    Some(match ApiKey::from_i16(key)? {
+    let key = ApiKey::from_i16(key)?;
+    Some(match key {
         ApiKey::Produce => {
             let mut request = produce_request("events", 0, &records, -1);
             request.timeout_ms = 100;
@@ -126,7 +130,12 @@ pub fn valid(key: i16, version: i16) -> Option<Vec<u8>> {
             let topics = topics.map(|name| TopicRequest { name }).to_vec();
             encoded(version, &[DescribeTopicPartitionsRequest { topics, ..Default::default() }])
         }
-        _ => return None,
+        ApiKey::DeleteRecords => {
+            let partitions = (0..3).map(|partition_index| DeleteRecordsPartition { partition_index, offset: 0 }).collect::<Vec<_>>();
+            let topics = topics.map(|name| DeleteRecordsTopic { name, partitions: partitions.clone() }).to_vec();
+            encoded(version, &[DeleteRecordsRequest { topics, timeout_ms: 100 }])
+        }
+        _ => return coordinators::of_groups(key, version).or_else(|| coordinators::of_transactions(key, version)),
     })
 }
 
