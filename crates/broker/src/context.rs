@@ -16,7 +16,7 @@ use crate::api::{Deferred, TopicRef};
 use crate::cold_reads::ColdReads;
 use crate::controller::ControllerHandle;
 use crate::controller::error_code as controller_error_code;
-use crate::coordinator::{GroupCoordinators, Shared};
+use crate::coordinator::{GroupCoordinators, Shared, TransactionCoordinators};
 use crate::fetch_session::FetchSessions;
 use crate::metadata_publisher::{MetadataPublisher, Published};
 use crate::metrics::Metrics;
@@ -60,6 +60,8 @@ pub struct BrokerContext {
     pub threads: NetworkThreads,
     /// The coordinators of groups.
     pub groups: Arc<GroupCoordinators>,
+    /// The coordinators of transactions.
+    pub transactions: Arc<TransactionCoordinators>,
     published: Arc<Published>,
     clock: Arc<dyn Clock>,
 }
@@ -123,7 +125,9 @@ impl BrokerContext {
         partitions.start_scrub()?;
         partitions.start_cleaner(&published)?;
         let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone());
-        let groups = GroupCoordinators::start(&Shared::new(&partitions, &published, &clock, &threads));
+        let shared = Shared::new(&partitions, &published, &clock, &threads);
+        let groups = GroupCoordinators::start(&shared);
+        let transactions = TransactionCoordinators::start(&shared);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let context = BrokerContext {
             controller,
@@ -136,6 +140,7 @@ impl BrokerContext {
             metrics: Arc::default(),
             threads,
             groups,
+            transactions,
             published,
             clock,
             config,

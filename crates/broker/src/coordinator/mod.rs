@@ -18,6 +18,7 @@ mod log;
 mod machine;
 mod shard;
 mod topic;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 
 pub use group::{GroupCoordinators, group_error_code};
 pub use topic::{OFFSETS_TOPIC, ensure_offsets_topic, partition_of};
+pub use transaction::{Ask, TransactionCoordinators};
 
 use crate::metadata_publisher::Published;
 use crate::partition::PartitionManager;
