@@ -49,7 +49,7 @@ pub struct BrokerContext {
     /// Fetch sessions (KIP-227).
     pub fetch_sessions: FetchSessions,
     /// Ids for idempotent producers.
-    pub producer_ids: ProducerIds,
+    pub producer_ids: Arc<ProducerIds>,
     /// The threads that read what is not in the page cache.
     pub cold_reads: ColdReads,
     /// Room for requests that wait for what they are about.
@@ -127,14 +127,15 @@ impl BrokerContext {
         let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone());
         let shared = Shared::new(&partitions, &published, &clock, &threads);
         let groups = GroupCoordinators::start(&shared);
-        let transactions = TransactionCoordinators::start(&shared);
+        let producer_ids = Arc::new(ProducerIds::new(controller.clone(), Arc::clone(&published)));
+        let transactions = TransactionCoordinators::start(&shared, &producer_ids, &groups);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let context = BrokerContext {
             controller,
             partitions,
             purgatory: Arc::default(),
             fetch_sessions: FetchSessions::new(slots, session_id_seed),
-            producer_ids: ProducerIds::default(),
+            producer_ids,
             cold_reads: ColdReads::default(),
             deferred: Deferred::default(),
             metrics: Arc::default(),

@@ -64,18 +64,17 @@ pub(super) trait Machine: Sized + Send + 'static {
 /// Where a machine serves, and in which term.
 pub(super) struct At<M: Machine> {
     pub shared: Arc<Shared>,
-    #[allow(dead_code, reason = "groups need nothing more")]
     pub kit: M::Kit,
     pub partition: Arc<Partition>,
     pub leadership: Leadership,
     /// Where the work that it begins says what became of it.
-    #[allow(dead_code, reason = "groups begin no work of their own")]
     pub events: mpsc::UnboundedSender<M::Event>,
 }
 
 impl<M: Machine> At<M> {
-    /// Whether it is still in charge here.
+    /// Whether it is still in charge here, in the same term: what another wrote in between, it does not know.
     pub fn check_led(&self) -> Result<(), WriteError> {
-        self.partition.check_led(LeaderEpoch::NONE).map_err(WriteError::NotServing)
+        self.partition.check_led(LeaderEpoch::NONE).map_err(WriteError::NotServing)?;
+        if self.partition.leadership() == self.leadership { Ok(()) } else { Err(WriteError::OtherTerm) }
     }
 }

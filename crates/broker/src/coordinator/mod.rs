@@ -1,4 +1,5 @@
-//! The coordinators: each partition of `__consumer_offsets` that this broker leads has one of groups.
+//! The coordinators: each partition of `__consumer_offsets` that this broker leads has one of groups, and each of `__transaction_state`
+//! one of transactions.
 //!
 //! What a coordinator decides is in `ottla_cluster`; here is what it needs of a broker: that it follows the leadership of its
 //! partition, is rebuilt from the log when it begins, has its batches appended and its answers held back until those are durable.
@@ -11,6 +12,7 @@
 //! | `log` | reads and writes the partition's batches |
 //! | `topic` | which partition an id falls to; makes the topic when it is first needed |
 //! | `group` | the coordinators of groups |
+//! | `transaction` | the coordinators of transactions |
 
 mod active;
 mod group;
@@ -31,8 +33,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use group::{GroupCoordinators, group_error_code};
-pub use topic::{OFFSETS_TOPIC, ensure_offsets_topic, partition_of};
-pub use transaction::{Ask, TransactionCoordinators};
+pub use topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, ensure_offsets_topic, ensure_transactions_topic, partition_of};
+#[allow(unused_imports, reason = "asked by what takes transactional batches")]
+pub use transaction::Ask;
+pub use transaction::{Filter as TransactionFilter, Listed as ListedTransaction, Refused as TransactionRefused, TransactionCoordinators};
 
 use crate::metadata_publisher::Published;
 use crate::partition::PartitionManager;
