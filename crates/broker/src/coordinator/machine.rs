@@ -24,6 +24,9 @@ pub(super) trait Machine: Sized + Send + 'static {
     /// What all machines of this kind need of the broker, beyond [`Shared`].
     type Kit: Clone + Send + Sync + 'static;
 
+    /// What a message takes while it waits, about.
+    fn size_bytes(message: &Self::Message) -> usize;
+
     /// Answers a message that finds no machine in charge.
     fn refuse(message: Self::Message, why: Unanswered);
 

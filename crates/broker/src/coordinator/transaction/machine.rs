@@ -38,6 +38,9 @@ const EXPIRED_AT_ONCE: usize = 100;
 /// Room that is kept in a batch, so that what ends a transaction fits in whenever its partitions did: tags, and longer numbers.
 const END_BYTES_MAX: usize = 256;
 
+/// What an entry of a set counts for, beside what it holds.
+const ENTRY_BYTES: usize = 64;
+
 /// What a coordinator is sent.
 pub enum Message {
     /// A client, or a partition's leader, wants something changed.
@@ -173,6 +176,24 @@ impl Machine for TransactionMachine {
     type Message = Message;
     type Event = Event;
     type Kit = Kit;
+
+    fn size_bytes(message: &Message) -> usize {
+        let partitions = |partitions: &BTreeSet<TopicPartition>| -> usize {
+            partitions.iter().map(|partition| ENTRY_BYTES + partition.topic.as_str().len()).sum()
+        };
+        let heap = match message {
+            Message::Change { change: Change::Initialize(request), .. } => request.transactional_id.as_str().len(),
+            Message::Change { change: Change::Add(request), .. } => {
+                request.transactional_id.as_str().len() + partitions(&request.partitions)
+            }
+            Message::Change { change: Change::End(request), .. } => request.transactional_id.as_str().len(),
+            Message::Verify { transactional_id, partitions: asked, .. } => transactional_id.as_str().len() + partitions(asked),
+            Message::Describe { transactional_id, .. } => transactional_id.as_str().len(),
+            // One for all coordinators.
+            Message::List { .. } => 0,
+        };
+        size_of::<Message>() + heap
+    }
 
     fn refuse(message: Message, why: Unanswered) {
         // Whoever asked may have gone.
