@@ -100,9 +100,10 @@ async fn init(broker: &TestBroker) -> Given {
 
 /// Until what was left open is aborted.
 async fn init_in_the_end(broker: &TestBroker) -> (i64, i16) {
+    let deadline = crate::context::deadline_after(30_000);
     loop {
         match init(broker).await {
-            Err(ErrorCode::ConcurrentTransactions) => tokio::task::yield_now().await,
+            Err(ErrorCode::ConcurrentTransactions) if tokio::time::Instant::now() < deadline => tokio::task::yield_now().await,
             other => return other.unwrap(),
         }
     }
@@ -156,7 +157,17 @@ async fn described(broker: &TestBroker, id: &str) -> Result<(String, i64, i16, V
 
 /// Waits until a transaction is in this state: each question is an event that the coordinator handles.
 async fn until(broker: &TestBroker, state: &str) {
-    while described(broker, ID).await.map(|known| known.0).as_deref() != Ok(state) {
+    until_described(broker, Ok(state)).await;
+}
+
+async fn until_described(broker: &TestBroker, expected: Result<&str, ErrorCode>) {
+    let deadline = crate::context::deadline_after(30_000);
+    loop {
+        let found = described(broker, ID).await.map(|known| known.0);
+        if found.as_deref().map_err(|code| *code) == expected {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it is still {found:?}, not {expected:?}");
         tokio::task::yield_now().await;
     }
 }
@@ -384,9 +395,7 @@ async fn what_takes_too_long_is_aborted_and_its_producer_fenced() {
     assert_eq!(end(&broker, has, true, END_V1).await, Err(ErrorCode::ProducerFenced));
     // And what is not used for long is forgotten.
     broker.clock.advance_ms(7 * 24 * 3600 * 1000);
-    while described(&broker, ID).await != Err(ErrorCode::TransactionalIdNotFound) {
-        tokio::task::yield_now().await;
-    }
+    until_described(&broker, Err(ErrorCode::TransactionalIdNotFound)).await;
     assert_eq!(end(&broker, has, true, END_V2).await, Err(ErrorCode::InvalidProducerIdMapping));
     let disk = broker.disk.crash(3);
     let broker = broker.restart_on(disk).await;
