@@ -16,7 +16,7 @@ use crate::api::{Deferred, TopicRef};
 use crate::cold_reads::ColdReads;
 use crate::controller::ControllerHandle;
 use crate::controller::error_code as controller_error_code;
-use crate::coordinator::{GroupCoordinators, Shared};
+use crate::coordinator::{GroupCoordinators, Shared, TransactionCoordinators};
 use crate::fetch_session::FetchSessions;
 use crate::metadata_publisher::{MetadataPublisher, Published};
 use crate::metrics::Metrics;
@@ -49,7 +49,7 @@ pub struct BrokerContext {
     /// Fetch sessions (KIP-227).
     pub fetch_sessions: FetchSessions,
     /// Ids for idempotent producers.
-    pub producer_ids: ProducerIds,
+    pub producer_ids: Arc<ProducerIds>,
     /// The threads that read what is not in the page cache.
     pub cold_reads: ColdReads,
     /// Room for requests that wait for what they are about.
@@ -60,6 +60,8 @@ pub struct BrokerContext {
     pub threads: NetworkThreads,
     /// The coordinators of groups.
     pub groups: Arc<GroupCoordinators>,
+    /// The coordinators of transactions.
+    pub transactions: Arc<TransactionCoordinators>,
     published: Arc<Published>,
     clock: Arc<dyn Clock>,
 }
@@ -123,19 +125,23 @@ impl BrokerContext {
         partitions.start_scrub()?;
         partitions.start_cleaner(&published)?;
         let publisher = MetadataPublisher::start(Arc::clone(&published), Arc::clone(&partitions), controller.clone());
-        let groups = GroupCoordinators::start(&Shared::new(&partitions, &published, &clock, &threads));
+        let shared = Shared::new(&partitions, &published, &clock, &threads);
+        let groups = GroupCoordinators::start(&shared);
+        let producer_ids = Arc::new(ProducerIds::new(controller.clone(), Arc::clone(&published)));
+        let transactions = TransactionCoordinators::start(&shared, &producer_ids, &groups);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0);
         let context = BrokerContext {
             controller,
             partitions,
             purgatory: Arc::default(),
             fetch_sessions: FetchSessions::new(slots, session_id_seed),
-            producer_ids: ProducerIds::default(),
+            producer_ids,
             cold_reads: ColdReads::default(),
             deferred: Deferred::default(),
             metrics: Arc::default(),
             threads,
             groups,
+            transactions,
             published,
             clock,
             config,

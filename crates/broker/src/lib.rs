@@ -21,6 +21,7 @@ mod storage;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod txn_markers;
 
 pub use node::{Broker, StartError};
 pub use storage::StorageError;

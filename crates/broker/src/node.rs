@@ -168,6 +168,7 @@ impl Broker {
         if tokio::time::timeout(DRAIN, self.connections.emptied()).await.is_err() {
             tracing::warn!(open = self.connections.count(), "stopping with connections that do not take their answers");
         }
+        self.context.transactions.stop().await;
         self.context.groups.stop().await;
         let image = self.context.controller.image();
         let epoch = image.broker(self.context.node()).map_or(BrokerEpoch(-1), |broker| broker.epoch);

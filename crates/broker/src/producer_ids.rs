@@ -11,41 +11,53 @@ use ottla_model::ProducerId;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::context::{BrokerContext, CommandFailure};
+use crate::context::CommandFailure;
+use crate::controller::ControllerHandle;
+use crate::metadata_publisher::Published;
 
 /// See the module.
-#[derive(Debug, Default)]
 pub struct ProducerIds {
+    controller: ControllerHandle,
+    published: Arc<Published>,
     block: Mutex<Range<i64>>,
     /// Held by whoever fetches the next block, so that a burst of new producers costs one block, not one each.
     fetching: tokio::sync::Mutex<()>,
 }
 
 impl ProducerIds {
+    /// Without a block yet.
+    pub fn new(controller: ControllerHandle, published: Arc<Published>) -> ProducerIds {
+        ProducerIds { controller, published, block: Mutex::default(), fetching: tokio::sync::Mutex::default() }
+    }
+
     /// An id, if the block has one left.
     pub fn take(&self) -> Option<ProducerId> {
         self.block.lock().next().map(ProducerId)
     }
 
     /// An id, after fetching a block where necessary.
-    pub async fn take_or_fetch(broker: &Arc<BrokerContext>, deadline: Instant) -> Result<ProducerId, CommandFailure> {
+    pub async fn take_or_fetch(&self, deadline: Instant) -> Result<ProducerId, CommandFailure> {
+        match tokio::time::timeout_at(deadline, self.fetch()).await {
+            Ok(id) => id,
+            Err(_elapsed) => Err(CommandFailure::TimedOut),
+        }
+    }
+
+    async fn fetch(&self) -> Result<ProducerId, CommandFailure> {
         loop {
-            let fetching = tokio::time::timeout_at(deadline, broker.producer_ids.fetching.lock());
-            let _only_one = fetching.await.map_err(|_elapsed| CommandFailure::TimedOut)?;
-            if let Some(id) = broker.producer_ids.take() {
+            let _only_one = self.fetching.lock().await;
+            if let Some(id) = self.take() {
                 return Ok(id);
             }
-            let image = broker.image();
-            let broker_epoch = image.broker(broker.node()).map(|b| b.epoch);
-            drop(image);
+            let broker_id = self.published.node();
+            let broker_epoch = self.published.image().broker(broker_id).map(|broker| broker.epoch);
             let Some(broker_epoch) = broker_epoch else {
                 return Err(CommandFailure::Lost("this broker is not registered".to_owned()));
             };
-            let command = Command::AllocateProducerIds { broker_id: broker.node(), broker_epoch };
-            match broker.command(command, deadline).await? {
+            match self.controller.submit(Command::AllocateProducerIds { broker_id, broker_epoch }).await? {
                 Reply::ProducerIds(block) => {
                     let first = block.first.0;
-                    *broker.producer_ids.block.lock() = first..first.saturating_add(i64::from(block.len));
+                    *self.block.lock() = first..first.saturating_add(i64::from(block.len));
                 }
                 other => return Err(CommandFailure::Lost(format!("unexpected reply {other:?}"))),
             }

@@ -115,6 +115,7 @@ impl TestBroker {
 
     /// Stops it; `cleanly` closes the logs, otherwise they are left as a killed process leaves them.
     pub async fn restart(self, cleanly: bool) -> TestBroker {
+        self.context.transactions.stop().await;
         self.context.groups.stop().await;
         if cleanly {
             let partitions = Arc::clone(&self.context.partitions);
@@ -126,6 +127,7 @@ impl TestBroker {
 
     /// The same; of the logs that are there only `permits` are opened, until `partitions.opening` permits more.
     pub async fn restart_opening(self, cleanly: bool, permits: usize) -> TestBroker {
+        self.context.transactions.stop().await;
         self.context.groups.stop().await;
         if cleanly {
             let partitions = Arc::clone(&self.context.partitions);
@@ -141,6 +143,7 @@ impl TestBroker {
     }
 
     async fn start_again(mut self, disk: MemDisk, permits: Option<usize>) -> TestBroker {
+        self.context.transactions.stop().await;
         self.context.groups.stop().await;
         self.publisher.take().unwrap().stop().await;
         self.context.controller.shutdown().await;

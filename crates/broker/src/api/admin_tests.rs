@@ -348,7 +348,7 @@ async fn producer_ids_are_never_given_out_twice_not_even_after_a_crash() {
         assert!(seen.insert(take(&broker).await));
     }
     for (request, expected) in [
-        (InitProducerIdRequest { transactional_id: Some("t"), ..Default::default() }, ErrorCode::CoordinatorNotAvailable),
+        (InitProducerIdRequest { transactional_id: Some("t"), ..Default::default() }, ErrorCode::NotCoordinator),
         (InitProducerIdRequest { transactional_id: Some(""), ..Default::default() }, ErrorCode::InvalidRequest),
         (InitProducerIdRequest { transactional_id: None, producer_id: 5, ..Default::default() }, ErrorCode::InvalidRequest),
     ] {

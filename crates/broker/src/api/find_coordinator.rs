@@ -1,12 +1,13 @@
-//! FindCoordinator (key 10): which broker coordinates a group.
+//! FindCoordinator (key 10): which broker coordinates a group or a transactional id.
 //!
 //! Versions 0 to 6.
 //!
-//! * A group's coordinator leads the partition of `__consumer_offsets` that the group falls to. The topic is made when it is first asked
-//!   for; until it is there, and while the partition has no leader, COORDINATOR_NOT_AVAILABLE.
+//! * A group's coordinator leads the partition of `__consumer_offsets` that the group falls to, a transactional id's (from version 1) that of
+//!   `__transaction_state`. Each topic is made when it is first asked for; until it is there, and while the partition has no leader,
+//!   COORDINATOR_NOT_AVAILABLE.
 //! * KIP-699: several keys at once (version 4). An unknown kind of key: INVALID_REQUEST.
 //!
-//! Known gaps: transactional ids get COORDINATOR_NOT_AVAILABLE until there is a transaction coordinator; share groups INVALID_REQUEST.
+//! Known gaps: share groups (KIP-932) get INVALID_REQUEST.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -20,7 +21,7 @@ use ottla_wire::message::find_coordinator::{
 use super::metadata::reachable_leader;
 use super::{Answer, ApiHandler, Reply, RequestContext};
 use crate::context::{BrokerContext, NodeAddress, deadline_after};
-use crate::coordinator::{OFFSETS_TOPIC, ensure_offsets_topic, partition_of};
+use crate::coordinator::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, ensure_offsets_topic, ensure_transactions_topic, partition_of};
 
 /// See the module.
 pub struct FindCoordinator;
@@ -36,30 +37,35 @@ impl ApiHandler for FindCoordinator {
 
     fn handle(broker: &Arc<BrokerContext>, cx: &RequestContext<'_>, request: FindCoordinatorRequest<'_>, reply: Reply<'_>) -> Answer {
         let keys: Vec<&str> = if cx.version >= BATCHED_SINCE { request.coordinator_keys } else { vec![request.key] };
-        let refused = match request.key_type {
-            KEY_TYPE_GROUP => None,
-            KEY_TYPE_TRANSACTION => Some((ErrorCode::CoordinatorNotAvailable, "there is no transaction coordinator")),
-            _ => Some((ErrorCode::InvalidRequest, "there are no coordinators for this type of key")),
+        let topic = match request.key_type {
+            KEY_TYPE_GROUP => OFFSETS_TOPIC,
+            KEY_TYPE_TRANSACTION => TRANSACTIONS_TOPIC,
+            _ => {
+                let why = (ErrorCode::InvalidRequest, "there are no coordinators for this type of key".to_owned());
+                let results = keys.into_iter().map(|key| (key.to_owned(), Err(why.clone())));
+                return reply.send(&response(cx.version, results.collect()));
+            }
         };
-        if let Some((code, message)) = refused {
-            let results = keys.into_iter().map(|key| (key.to_owned(), Err((code, message.to_owned()))));
-            return reply.send(&response(cx.version, results.collect()));
-        }
-        if broker.image().topic(OFFSETS_TOPIC).is_some() {
-            let results = keys.into_iter().map(|key| (key.to_owned(), find(broker, key, &cx.listener.name)));
+        if broker.image().topic(topic).is_some() {
+            let results = keys.into_iter().map(|key| (key.to_owned(), find(broker, topic, key, &cx.listener.name)));
             return reply.send(&response(cx.version, results.collect()));
         }
         let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
         let (broker, version, listener) = (Arc::clone(broker), cx.version, cx.listener.name.clone());
         reply.later(|later| async move {
-            if let Err(failure) = ensure_offsets_topic(&broker, deadline_after(CREATE_WAIT_MS)).await {
-                tracing::warn!("the topic {OFFSETS_TOPIC} cannot be made: {failure}");
+            let deadline = deadline_after(CREATE_WAIT_MS);
+            let made = match topic {
+                OFFSETS_TOPIC => ensure_offsets_topic(&broker, deadline).await,
+                _ => ensure_transactions_topic(&broker, deadline).await,
+            };
+            if let Err(failure) = made {
+                tracing::warn!("the topic {topic} cannot be made: {failure}");
                 let why = failure.to_string();
                 let results = keys.into_iter().map(|key| (key, Err((ErrorCode::CoordinatorNotAvailable, why.clone()))));
                 return later.encode(&response(version, results.collect()));
             }
             let results = keys.into_iter().map(|key| {
-                let found = find(&broker, &key, &listener);
+                let found = find(&broker, topic, &key, &listener);
                 (key, found)
             });
             later.encode(&response(version, results.collect()))
@@ -69,15 +75,15 @@ impl ApiHandler for FindCoordinator {
 
 type Found = Result<NodeAddress, (ErrorCode, String)>;
 
-fn find(broker: &BrokerContext, group: &str, listener: &str) -> Found {
+fn find(broker: &BrokerContext, topic: &str, key: &str, listener: &str) -> Found {
     let image = broker.image();
-    let partition = partition_of(&image, OFFSETS_TOPIC, group);
-    let leader = partition.and_then(|partition| image.partition(OFFSETS_TOPIC, partition)).map(|partition| {
+    let partition = partition_of(&image, topic, key);
+    let leader = partition.and_then(|partition| image.partition(topic, partition)).map(|partition| {
         let (leader, _) = reachable_leader(&image, partition, listener);
         leader.0
     });
     let address = leader.and_then(|leader| broker.endpoints(&[leader], listener).pop());
-    address.ok_or_else(|| (ErrorCode::CoordinatorNotAvailable, format!("the partition of {OFFSETS_TOPIC} has no leader that can be reached")))
+    address.ok_or_else(|| (ErrorCode::CoordinatorNotAvailable, format!("the partition of {topic} has no leader that can be reached")))
 }
 
 fn response(version: i16, results: Vec<(String, Found)>) -> FindCoordinatorResponse<'static> {

@@ -165,7 +165,7 @@ async fn the_first_question_for_a_coordinator_makes_the_offsets_topic() {
 #[tokio::test(flavor = "multi_thread")]
 async fn coordinators_of_other_kinds_are_not_to_be_found() {
     let broker = TestBroker::start().await;
-    for (key_type, code) in [(1, ErrorCode::CoordinatorNotAvailable), (2, ErrorCode::InvalidRequest), (9, ErrorCode::InvalidRequest)] {
+    for (key_type, code) in [(2, ErrorCode::InvalidRequest), (9, ErrorCode::InvalidRequest)] {
         let request = FindCoordinatorRequest { key_type, coordinator_keys: vec!["x"], ..Default::default() };
         let outcome = call(&broker, &request, 6).await;
         let response: FindCoordinatorResponse<'_> = outcome.decode(6);

@@ -199,6 +199,11 @@ registry! {
     offset_delete::OffsetDelete,
     consumer_group_heartbeat::ConsumerGroupHeartbeat,
     consumer_group_describe::ConsumerGroupDescribe,
+    add_partitions_to_txn::AddPartitionsToTxn,
+    add_offsets_to_txn::AddOffsetsToTxn,
+    end_txn::EndTxn,
+    describe_transactions::DescribeTransactions,
+    list_transactions::ListTransactions,
     describe_cluster::DescribeCluster,
     describe_topic_partitions::DescribeTopicPartitions,
 }

@@ -74,7 +74,7 @@ async fn an_empty_dir_is_formatted_and_everything_acknowledged_is_there_after_a_
     let config = config(dir.path());
     let handle = ControllerHandle::start(config.clone()).await.unwrap();
     assert_eq!(*handle.image().cluster_id(), config.cluster_id);
-    assert_eq!(handle.image().features().collect::<Vec<_>>(), [("group.version", 1), ("metadata.version", 30)]);
+    assert_eq!(handle.image().features().collect::<Vec<_>>(), [("group.version", 1), ("metadata.version", 30), ("transaction.version", 2)]);
     let first_epoch = register_broker(&handle, &config).await;
     let created = create_topic(&handle, "logs", 3).await.unwrap();
     let before = handle.image();

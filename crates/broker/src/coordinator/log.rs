@@ -44,6 +44,9 @@ pub(super) enum WriteError {
     /// The partition is not served here.
     #[error("the partition is not led here: {}", .0.error_code())]
     NotServing(NotServing),
+    /// It is led in another term than the coordinator's.
+    #[error("the partition's leader epoch has changed")]
+    OtherTerm,
     /// Too few replicas.
     #[error("fewer replicas are in sync than min.insync.replicas of the topic asks for")]
     NotEnoughReplicas,

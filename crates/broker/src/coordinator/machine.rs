@@ -24,6 +24,9 @@ pub(super) trait Machine: Sized + Send + 'static {
     /// What all machines of this kind need of the broker, beyond [`Shared`].
     type Kit: Clone + Send + Sync + 'static;
 
+    /// What a message takes while it waits, about.
+    fn size_bytes(message: &Self::Message) -> usize;
+
     /// Answers a message that finds no machine in charge.
     fn refuse(message: Self::Message, why: Unanswered);
 
@@ -64,18 +67,17 @@ pub(super) trait Machine: Sized + Send + 'static {
 /// Where a machine serves, and in which term.
 pub(super) struct At<M: Machine> {
     pub shared: Arc<Shared>,
-    #[allow(dead_code, reason = "groups need nothing more")]
     pub kit: M::Kit,
     pub partition: Arc<Partition>,
     pub leadership: Leadership,
     /// Where the work that it begins says what became of it.
-    #[allow(dead_code, reason = "groups begin no work of their own")]
     pub events: mpsc::UnboundedSender<M::Event>,
 }
 
 impl<M: Machine> At<M> {
-    /// Whether it is still in charge here.
+    /// Whether it is still in charge here, in the same term: what another wrote in between, it does not know.
     pub fn check_led(&self) -> Result<(), WriteError> {
-        self.partition.check_led(LeaderEpoch::NONE).map_err(WriteError::NotServing)
+        self.partition.check_led(LeaderEpoch::NONE).map_err(WriteError::NotServing)?;
+        if self.partition.leadership() == self.leadership { Ok(()) } else { Err(WriteError::OtherTerm) }
     }
 }

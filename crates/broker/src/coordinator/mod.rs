@@ -1,4 +1,5 @@
-//! The coordinators: each partition of `__consumer_offsets` that this broker leads has one of groups.
+//! The coordinators: each partition of `__consumer_offsets` that this broker leads has one of groups, and each of `__transaction_state`
+//! one of transactions.
 //!
 //! What a coordinator decides is in `ottla_cluster`; here is what it needs of a broker: that it follows the leadership of its
 //! partition, is rebuilt from the log when it begins, has its batches appended and its answers held back until those are durable.
@@ -7,17 +8,21 @@
 //! |---|---|
 //! | `shard` | one coordinator's life: stands by, loads, serves, begins anew |
 //! | `active` | one coordinator while it serves |
+//! | `inbox` | what waits for a coordinator, within a bound |
 //! | `machine` | what a kind of coordinator has to be so that it can be run so |
 //! | `log` | reads and writes the partition's batches |
 //! | `topic` | which partition an id falls to; makes the topic when it is first needed |
 //! | `group` | the coordinators of groups |
+//! | `transaction` | the coordinators of transactions |
 
 mod active;
 mod group;
+mod inbox;
 mod log;
 mod machine;
 mod shard;
 mod topic;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,16 +30,19 @@ use std::sync::Arc;
 use ottla_model::{Clock, MonotonicMs, PartitionId};
 use ottla_wire::ErrorCode;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use group::{GroupCoordinators, group_error_code};
-pub use topic::{OFFSETS_TOPIC, ensure_offsets_topic, partition_of};
+pub use topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, ensure_offsets_topic, ensure_transactions_topic, partition_of};
+#[allow(unused_imports, reason = "asked by what takes transactional batches")]
+pub use transaction::Ask;
+pub use transaction::{Filter as TransactionFilter, Listed as ListedTransaction, Refused as TransactionRefused, TransactionCoordinators};
 
 use crate::metadata_publisher::Published;
 use crate::partition::PartitionManager;
 use crate::threads::NetworkThreads;
+use inbox::{ROOM_BYTES, Room};
 use machine::Machine;
 use shard::Shard;
 
@@ -47,6 +55,9 @@ pub enum Unanswered {
     /// It is still being rebuilt from its log.
     #[error("the coordinator is still reading its log")]
     Loading,
+    /// Too much waits for it already.
+    #[error("too many requests wait for the coordinators")]
+    Crowded,
     /// Its log takes no records at the moment, or there is none yet.
     #[error("the coordinator cannot write to its log")]
     NotAvailable,
@@ -57,7 +68,8 @@ impl Unanswered {
     pub const fn error_code(self) -> ErrorCode {
         match self {
             Unanswered::NotCoordinator => ErrorCode::NotCoordinator,
-            Unanswered::Loading => ErrorCode::CoordinatorLoadInProgress,
+            // Clients wait and try again on it, without looking for another coordinator.
+            Unanswered::Loading | Unanswered::Crowded => ErrorCode::CoordinatorLoadInProgress,
             Unanswered::NotAvailable => ErrorCode::CoordinatorNotAvailable,
         }
     }
@@ -101,11 +113,12 @@ impl Shared {
 pub struct Coordinators<M: Machine> {
     shared: Arc<Shared>,
     kit: M::Kit,
+    room: Room,
     shards: Mutex<Shards<M>>,
 }
 
 struct Shards<M: Machine> {
-    inboxes: BTreeMap<PartitionId, mpsc::UnboundedSender<M::Message>>,
+    inboxes: BTreeMap<PartitionId, inbox::Sender<M::Message>>,
     tasks: Vec<JoinHandle<()>>,
     stopped: bool,
 }
@@ -116,7 +129,8 @@ impl<M: Machine> Coordinators<M> {
     /// the runtime that they are to run on.
     fn start_with(shared: &Shared, kit: M::Kit) -> Arc<Coordinators<M>> {
         let shards = Shards { inboxes: BTreeMap::new(), tasks: Vec::new(), stopped: false };
-        let coordinators = Arc::new(Coordinators { shared: Arc::new(shared.clone()), kit, shards: Mutex::new(shards) });
+        let (room, shards) = (Room::new(ROOM_BYTES), Mutex::new(shards));
+        let coordinators = Arc::new(Coordinators { shared: Arc::new(shared.clone()), kit, room, shards });
         let (weak, mut images) = (Arc::downgrade(&coordinators), shared.published.subscribe());
         tokio::spawn(async move {
             loop {
@@ -150,7 +164,7 @@ impl<M: Machine> Coordinators<M> {
         if shards.stopped || shards.inboxes.contains_key(&partition) {
             return;
         }
-        let (inbox, messages) = mpsc::unbounded_channel();
+        let (inbox, messages) = inbox::inbox(&self.room);
         let shard = Shard::<M>::new(Arc::clone(&self.shared), self.kit.clone(), partition, messages);
         let threads = self.shared.threads.clone();
         // Its appends are made by the thread that runs it, as those of a connection are, so it is looked after like one.
@@ -172,7 +186,8 @@ impl<M: Machine> Coordinators<M> {
         }
         let shards = self.shards.lock();
         let inbox = shards.inboxes.get(&partition).ok_or(Unanswered::NotCoordinator)?;
-        inbox.send(message).map_err(|_gone| Unanswered::NotCoordinator)
+        let bytes = M::size_bytes(&message);
+        inbox.send(message, bytes)
     }
 
     /// The partitions that have a coordinator here.

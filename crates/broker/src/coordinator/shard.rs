@@ -7,10 +7,11 @@ use std::time::Duration;
 use ottla_cluster::metadata::MetadataPosition;
 use ottla_model::{LeaderEpoch, PartitionId, TopicName, TopicPartition};
 use ottla_wire::ErrorCode;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::active::Active;
+use super::inbox::Inbox;
 use super::log::{self, LoadError};
 use super::machine::Machine;
 use super::{Shared, Unanswered};
@@ -40,12 +41,12 @@ pub(super) struct Shard<M: Machine> {
     shared: Arc<Shared>,
     kit: M::Kit,
     name: TopicPartition,
-    inbox: mpsc::UnboundedReceiver<M::Message>,
+    inbox: Inbox<M::Message>,
     published: watch::Receiver<Option<MetadataPosition>>,
 }
 
 impl<M: Machine> Shard<M> {
-    pub(super) fn new(shared: Arc<Shared>, kit: M::Kit, partition: PartitionId, inbox: mpsc::UnboundedReceiver<M::Message>) -> Shard<M> {
+    pub(super) fn new(shared: Arc<Shared>, kit: M::Kit, partition: PartitionId, inbox: Inbox<M::Message>) -> Shard<M> {
         let published = shared.published.subscribe();
         let name = TopicPartition::new(TopicName::new(M::TOPIC).unwrap_or_else(|_| unreachable!("a valid name")), partition);
         Shard { shared, kit, name, inbox, published }
@@ -179,7 +180,7 @@ impl<M: Machine> Shard<M> {
                     None => return Ended::Stopped,
                     Some(message) => {
                         let mut messages = vec![message];
-                        while messages.len() < TAKEN_AT_ONCE && let Ok(next) = self.inbox.try_recv() {
+                        while messages.len() < TAKEN_AT_ONCE && let Some(next) = self.inbox.try_recv() {
                             messages.push(next);
                         }
                         active.happen(move |machine, at| machine.take(at, messages)).await

@@ -12,6 +12,8 @@ use crate::context::{BrokerContext, CommandFailure};
 
 /// The topic in which groups and their offsets are kept.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// The topic in which transactions are kept.
+pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 
 /// How a topic is made: its name, and the names of the configs that say how.
 pub(super) struct InternalTopic {
@@ -20,6 +22,8 @@ pub(super) struct InternalTopic {
     pub replication_factor: &'static str,
     pub segment_bytes: &'static str,
     pub min_isr: Option<&'static str>,
+    /// The topic's configs that nobody chooses.
+    pub configs: &'static [(&'static str, &'static str)],
 }
 
 /// The partition that an id falls to, as in Kafka by the hash that Java has for strings. `None`: the topic is not there yet.
@@ -40,7 +44,7 @@ pub(super) fn batch_bytes_max(topic: &str, server: &ServerConfig, image: &Metada
     resolved.map_or(0, |config| usize::try_from(config.max_message_bytes).unwrap_or(0))
 }
 
-fn number(server: &ServerConfig, name: &'static str) -> i64 {
+pub(super) fn number(server: &ServerConfig, name: &'static str) -> i64 {
     match server.values().value(name) {
         Ok(Some(Value::Int(number))) => number,
         // Each has a default, and what is set was checked at start.
@@ -51,6 +55,11 @@ fn number(server: &ServerConfig, name: &'static str) -> i64 {
 /// Has the topic of groups made if it is not there.
 pub async fn ensure_offsets_topic(broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
     ensure(&super::group::TOPIC, broker, deadline).await
+}
+
+/// Has the topic of transactions made if it is not there.
+pub async fn ensure_transactions_topic(broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
+    ensure(&super::transaction::TOPIC, broker, deadline).await
 }
 
 async fn ensure(topic: &InternalTopic, broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
@@ -65,11 +74,8 @@ async fn ensure(topic: &InternalTopic, broker: &Arc<BrokerContext>, deadline: In
         let brokers = broker.image().brokers().filter(|broker| !broker.fenced).count();
         replication_factor = replication_factor.min(i16::try_from(brokers.max(1)).unwrap_or(i16::MAX));
     }
-    let mut configs = vec![
-        ("cleanup.policy", "compact".to_owned()),
-        ("compression.type", "producer".to_owned()),
-        ("segment.bytes", number(&config, topic.segment_bytes).to_string()),
-    ];
+    let mut configs: Vec<_> = topic.configs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    configs.push(("segment.bytes", number(&config, topic.segment_bytes).to_string()));
     if let Some(min_isr) = topic.min_isr {
         // No more than there are replicas, or nothing could ever be written.
         configs.push(("min.insync.replicas", number(&config, min_isr).min(i64::from(replication_factor)).to_string()));

@@ -27,7 +27,7 @@ pub struct RequestCounts {
 }
 
 /// Aligned to two cache lines, as processors fetch them in pairs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Shard {
     apis: [OfApi; API_COUNT],
@@ -68,7 +68,19 @@ pub struct Appended {
 
 impl Default for RequestCounts {
     fn default() -> RequestCounts {
-        RequestCounts { shards: (0..SHARDS).map(|_| Shard::default()).collect(), errors: Default::default() }
+        RequestCounts { shards: (0..SHARDS).map(|_| Shard::default()).collect(), errors: [const { OnceLock::new() }; API_COUNT] }
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Shard {
+        Shard {
+            apis: std::array::from_fn(|_| OfApi::default()),
+            parked: Count::default(),
+            unparked: Count::default(),
+            appended: Default::default(),
+            fetched_bytes: Count::default(),
+        }
     }
 }
 

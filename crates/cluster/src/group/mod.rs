@@ -38,6 +38,7 @@ mod record;
 mod replay;
 mod request;
 mod retention;
+mod size;
 mod step;
 mod story;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use ottla_model::config::{BrokerValues, ConfigError, Value};
 use ottla_model::{ProducerEpoch, ProducerId, TimestampMs, TopicPartition};
 
 use super::end::{Decision, decide};
@@ -14,6 +15,20 @@ pub struct TransactionConfig {
     pub timeout_ms_max: i32,
     /// `transactional.id.expiration.ms`.
     pub expiration_ms: i64,
+}
+
+impl TransactionConfig {
+    /// What the broker's configuration says.
+    pub fn read(values: &BrokerValues) -> Result<TransactionConfig, ConfigError> {
+        let number = |name: &'static str| match values.value(name)? {
+            Some(Value::Int(number)) => Ok(number),
+            _ => Err(ConfigError::Missing { name, remedy: "give it a number" }),
+        };
+        Ok(TransactionConfig {
+            timeout_ms_max: i32::try_from(number("transaction.max.timeout.ms")?).unwrap_or(i32::MAX),
+            expiration_ms: number("transactional.id.expiration.ms")?,
+        })
+    }
 }
 
 impl Default for TransactionConfig {
@@ -411,6 +426,15 @@ impl TransactionCoordinator {
     pub fn describe(&self, transactional_id: &TransactionalId) -> Result<&Transaction, TransactionError> {
         self.check_id(transactional_id)?;
         self.entries.get(transactional_id).and_then(|entry| entry.value.as_ref()).ok_or(TransactionError::NotFound)
+    }
+
+    /// The partitions of an id's transaction; once it is decided, those that wait for their markers.
+    pub fn unmarked_partitions(&self, transactional_id: &TransactionalId) -> BTreeSet<TopicPartition> {
+        match self.entries.get(transactional_id) {
+            Some(Entry { value: Some(value), markers_left, .. }) if value.state.decided().is_some() => markers_left.clone(),
+            Some(Entry { value: Some(value), .. }) => value.partitions.clone(),
+            Some(_) | None => BTreeSet::new(),
+        }
     }
 
     /// All ids that are known, in no order.

@@ -322,6 +322,26 @@ fn ids_that_are_not_used_are_forgotten_but_none_with_a_transaction_under_way() {
 }
 
 #[test]
+fn the_defaults_are_those_of_the_table() {
+    let (server, _) = ottla_model::config::ServerConfig::parse(None, &[]).unwrap();
+    assert_eq!(TransactionConfig::read(server.values()).unwrap(), TransactionConfig::default());
+}
+
+#[test]
+fn a_decided_transaction_shows_the_partitions_that_wait_for_their_markers() {
+    let mut bench = Bench::new();
+    bench.init().unwrap();
+    bench.add(owner(7, 0), &[0, 1], V2).unwrap();
+    assert_eq!(bench.coordinator.unmarked_partitions(&id()), partitions(&[0, 1]));
+    bench.end(owner(7, 0), true, V2).unwrap();
+    let effects = bench.coordinator.marker_written(NOW, &id(), partitions(&[0]).first().unwrap());
+    assert_eq!(effects, []);
+    assert_eq!(bench.coordinator.unmarked_partitions(&id()), partitions(&[1]));
+    bench.write_markers();
+    assert_eq!(bench.coordinator.unmarked_partitions(&id()), partitions(&[]));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let mut bench = Bench::new();
     let nobody = TransactionalId::new("");

@@ -48,6 +48,12 @@ impl Machine for GroupMachine {
     type Event = Infallible;
     type Kit = ();
 
+    fn size_bytes(message: &Message) -> usize {
+        match message {
+            Message::Ask { request, .. } => request.size_bytes(),
+        }
+    }
+
     fn refuse(message: Message, why: Unanswered) {
         let Message::Ask { reply, .. } = message;
         // Whoever asked may have gone.

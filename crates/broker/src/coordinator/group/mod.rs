@@ -33,6 +33,7 @@ pub(super) const TOPIC: InternalTopic = InternalTopic {
     replication_factor: "offsets.topic.replication.factor",
     segment_bytes: "offsets.topic.segment.bytes",
     min_isr: None,
+    configs: &[("cleanup.policy", "compact"), ("compression.type", "producer")],
 };
 
 /// All coordinators of groups of this broker.
