@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use group::{GroupCoordinators, group_error_code};
+pub use group::{GroupCoordinators, NotTaken, group_error_code};
 pub use topic::{OFFSETS_TOPIC, ensure_offsets_topic, partition_of};
 pub use transaction::{Ask, TransactionCoordinators};
 
