@@ -62,6 +62,9 @@ pub struct BrokerContext {
     pub groups: Arc<GroupCoordinators>,
     /// The coordinators of transactions.
     pub transactions: Arc<TransactionCoordinators>,
+    /// What answers in the place of coordinators.
+    #[cfg(test)]
+    pub scripted_coordinator: parking_lot::Mutex<Option<crate::testing::ScriptedCoordinator>>,
     published: Arc<Published>,
     clock: Arc<dyn Clock>,
 }
@@ -142,6 +145,8 @@ impl BrokerContext {
             threads,
             groups,
             transactions,
+            #[cfg(test)]
+            scripted_coordinator: parking_lot::Mutex::default(),
             published,
             clock,
             config,

@@ -1,16 +1,17 @@
 //! A broker without sockets for tests: real controller, real partitions on a disk in memory; requests go in as bytes and answers come
 //! out as bytes, through the registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ottla_cluster::controller::{Command, RegisterBroker};
 use ottla_cluster::features::SUPPORTED;
 use ottla_cluster::metadata::{BrokerEndpoint, SupportedLevels};
+use ottla_cluster::transaction::Owner;
 use ottla_log::MemDisk;
 use ottla_log::log_dir::make_dir;
 use ottla_model::config::ServerConfig;
-use ottla_model::{BrokerEpoch, ClusterId, DirectoryId, ManualClock, TimestampMs, Uuid};
+use ottla_model::{BrokerEpoch, ClusterId, DirectoryId, ManualClock, TimestampMs, TopicPartition, Uuid};
 use ottla_wire::batch::BatchBuilder;
 use ottla_wire::compress::Compression;
 use ottla_wire::message::fetch::{FetchPartition, FetchRequest, FetchTopic};
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 use crate::api::{self, Answer, CloseReason, ConnectionId, ListenerInfo, ListenerKind, Reply, RequestContext};
 use crate::context::{BrokerContext, deadline_after};
 use crate::controller::{ControllerConfig, ControllerHandle};
+use crate::coordinator::Ask;
 use crate::metadata_publisher::MetadataPublisher;
 use crate::partition::{LogDirSpec, PartitionManager};
 use crate::threads::NetworkThreads;
@@ -27,6 +29,9 @@ use crate::threads::NetworkThreads;
 pub(crate) const CLUSTER: &str = "5L6g3nShT-eMCtK--X86sw";
 /// What the clock shows at first: later than any retention counts from.
 pub(crate) const START: TimestampMs = TimestampMs(1_800_000_000_000);
+
+/// Answers whether partitions take part in a transaction.
+pub(crate) type ScriptedCoordinator = Box<dyn Fn(&str, Owner, BTreeSet<TopicPartition>, Ask) -> api::Asking + Send + Sync>;
 
 pub(crate) struct TestBroker {
     pub context: Arc<BrokerContext>,

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // An aborted transaction, then batches of 100 records of 100 bytes in each codec in turn, now and then with a tombstone.
     let mut aborted = BatchBuilder::new(Compression::None, 1 << 20).producer(1, 0, 0).transactional();
     aborted.append(now.0, Some(b"key-0"), Some(b"aborted"), &[]).map_err(|e| e.to_string())?;
-    log.append_as_leader(&aborted.build()?, LeaderEpoch(0), AppendOrigin::Client, now)?;
+    log.append_as_leader(&aborted.build()?, LeaderEpoch(0), AppendOrigin::Unverified, now)?;
     let marker = control_batch(EndTxnMarker { result: TxnResult::Abort, coordinator_epoch: 0 }, now.0, 1, 0)?;
     log.append_as_leader(&marker, LeaderEpoch(0), AppendOrigin::Coordinator, now)?;
     let (mut state, mut batches) = (1u64, 0);
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             value.iter_mut().enumerate().for_each(|(at, byte)| *byte = (state >> (at % 57)) as u8);
             batch.append(now.0 + i, Some(key.as_bytes()), (i != 50).then_some(&value), &[]).map_err(|e| e.to_string())?;
         }
-        log.append_as_leader(&batch.build()?, LeaderEpoch(1), AppendOrigin::Client, now)?;
+        log.append_as_leader(&batch.build()?, LeaderEpoch(1), AppendOrigin::Unverified, now)?;
         batches += 1;
     }
     let end = log.sync_all()?;

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             batch.append(now.0 + i, Some(format!("key-{i}").as_bytes()), Some(&[b'v'; 80]), &[]).map_err(|e| e.to_string())?;
         }
         sequence += batch.record_count();
-        log.append_as_leader(&batch.build()?, LeaderEpoch(0), AppendOrigin::Client, now)?;
+        log.append_as_leader(&batch.build()?, LeaderEpoch(0), AppendOrigin::Unverified, now)?;
     }
     let marker = control_batch(EndTxnMarker { result: TxnResult::Abort, coordinator_epoch: 0 }, now.0, 1, 0)?;
     log.append_as_leader(&marker, LeaderEpoch(0), AppendOrigin::Coordinator, now)?;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut written = 0;
     while written < mib << 20 {
-        written += u64::from(log.append_as_leader(&batch, LeaderEpoch(1), AppendOrigin::Client, now)?.bytes);
+        written += u64::from(log.append_as_leader(&batch, LeaderEpoch(1), AppendOrigin::Unverified, now)?.bytes);
     }
     let per_gib = |bytes: u64| start.elapsed().as_secs_f64() * (1u64 << 30) as f64 / bytes as f64;
     println!("append: {:.3} s a GiB", per_gib(written));

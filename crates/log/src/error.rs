@@ -198,6 +198,23 @@ pub enum AppendError {
         /// Where the transaction began.
         first_offset: Offset,
     },
+    /// A transactional batch of a transaction that this partition takes no part in, or does no more (INVALID_TXN_STATE).
+    #[error("the record of producer {producer_id} epoch {producer_epoch} is not part of an ongoing transaction")]
+    NotInTransaction {
+        /// The producer.
+        producer_id: ProducerId,
+        /// Its epoch.
+        producer_epoch: ProducerEpoch,
+    },
+    /// A marker that has the epoch of the transaction that is open, where it would have the next one: of an earlier transaction
+    /// (INVALID_PRODUCER_EPOCH).
+    #[error("the marker of producer {producer_id} has epoch {current}, as has the transaction that is open")]
+    LateMarker {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The epoch of both.
+        current: ProducerEpoch,
+    },
     /// A follower was sent offsets that lie below its log end (nothing of Kafka's: the fetcher truncates or resets). Offsets beyond
     /// it are right: the leader's log may be compacted.
     #[error("the log ends at {expected}, the batch starts at {found}")]

@@ -17,6 +17,7 @@ mod producer_state;
 mod scan;
 mod segment;
 mod txn_index;
+mod verification;
 
 pub mod checkpoint;
 pub mod disk;
@@ -31,5 +32,6 @@ pub use partition::{
     AppendOrigin, Appended, CHECK_BYTES_MAX, Damage, FoundOffset, OldSegments, OpenHints, PartitionLog, ReadOut, Recovery, ReplacedFiles,
     RetentionReason, ScrubPlace, ScrubStep, SyncTicket, TornTail,
 };
-pub use producer_state::PRODUCERS_MAX;
+pub use producer_state::{PRODUCERS_MAX, ProducerDescription};
 pub use txn_index::AbortedTxn;
+pub use verification::{FirstBatch, VERIFICATIONS_MAX, VerificationGuard};

@@ -10,6 +10,7 @@ use ottla_wire::batch::{EndTxnMarker, TxnResult};
 
 use crate::error::AppendError;
 use crate::txn_index::AbortedTxn;
+use crate::verification::{FirstBatch, VerificationGuard, Verifications};
 
 /// Batches remembered of each producer: Java's clients keep at most five requests in flight.
 const BATCHES_PER_PRODUCER: usize = 5;
@@ -29,6 +30,17 @@ pub(crate) struct ProducerBatch {
     pub transactional: bool,
 }
 
+/// What lets a batch begin a transaction here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MayBegin {
+    /// Nothing: a transactional batch needs one that is open.
+    No,
+    /// Its coordinator has said so, if the guard still holds.
+    Under(VerificationGuard),
+    /// Nobody asks (`transaction.partition.verification.enable`).
+    Unasked,
+}
+
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -39,6 +51,23 @@ pub(crate) enum Verdict {
         last_offset: Offset,
         timestamp: i64,
     },
+}
+
+/// What a partition knows of a producer (DescribeProducers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerDescription {
+    /// Whom.
+    pub producer_id: ProducerId,
+    /// The newest epoch.
+    pub producer_epoch: ProducerEpoch,
+    /// Of the last record in that epoch; [`Sequence::NONE`]: there is none.
+    pub last_sequence: Sequence,
+    /// Of the last batch.
+    pub last_timestamp: TimestampMs,
+    /// Epoch of the coordinator that wrote the last marker; -1: none did.
+    pub coordinator_epoch: i32,
+    /// Where the open transaction begins.
+    pub open_since: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +104,13 @@ impl Producer {
         Producer { epoch, coordinator_epoch: -1, last_timestamp, batches: Vec::new(), open_since: None }
     }
 
+    /// The answer to a batch that is there already.
+    fn seen(&self, batch: &ProducerBatch) -> Option<Verdict> {
+        let same = |b: &&SeenBatch| b.base_sequence() == batch.base_sequence && b.last_sequence == batch.last_sequence;
+        let seen = self.batches.iter().find(same).filter(|_| batch.producer_epoch == self.epoch)?;
+        Some(Verdict::Duplicate { first_offset: seen.first_offset(), last_offset: seen.last_offset, timestamp: seen.timestamp })
+    }
+
     fn enter_epoch(&mut self, epoch: ProducerEpoch) {
         if self.epoch != epoch {
             self.epoch = epoch;
@@ -91,22 +127,24 @@ pub(crate) struct ProducerState {
     open: BTreeMap<Offset, ProducerId>,
     /// Ended transactions whose marker is not below the high watermark yet: first offset, and the marker's.
     unreplicated: BTreeMap<Offset, Offset>,
+    /// Transactions that may be about to begin here.
+    verifications: Verifications,
 }
 
 impl ProducerState {
     /// Holds a client's batch against what is known of its producer.
-    pub fn check(&self, batch: &ProducerBatch) -> Result<Verdict, AppendError> {
+    pub fn check(&self, batch: &ProducerBatch, may_begin: MayBegin) -> Result<Verdict, AppendError> {
+        if let Some(seen) = self.producers.get(&batch.producer_id).and_then(|known| known.seen(batch)) {
+            return Ok(seen);
+        }
+        if batch.transactional {
+            self.check_transaction(batch.producer_id, batch.producer_epoch, may_begin)?;
+        }
+        self.check_lowest_sequence(batch)?;
         let Some(known) = self.producers.get(&batch.producer_id) else {
             // New, or forgotten: any sequence is taken, since the records that came before may have been deleted.
             return Ok(Verdict::Append);
         };
-        if batch.producer_epoch == known.epoch {
-            let same = |b: &&SeenBatch| b.base_sequence() == batch.base_sequence && b.last_sequence == batch.last_sequence;
-            if let Some(seen) = known.batches.iter().find(same) {
-                let (first_offset, last_offset) = (seen.first_offset(), seen.last_offset);
-                return Ok(Verdict::Duplicate { first_offset, last_offset, timestamp: seen.timestamp });
-            }
-        }
         self.check_epoch(batch.producer_id, batch.producer_epoch)?;
         let expected = match known.batches.last() {
             Some(last) if known.epoch == batch.producer_epoch => last.last_sequence.plus(1),
@@ -126,7 +164,47 @@ impl ProducerState {
         Ok(Verdict::Append)
     }
 
-    /// Whether a marker (or a coordinator's own batch) may be written.
+    /// Whether a transactional batch is of a transaction that is open here, or may begin one. What the coordinator has said is of a
+    /// transaction that may be over by now: no record of one transaction may ever come to stand in the next (KIP-890).
+    pub fn check_transaction(
+        &self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        may_begin: MayBegin,
+    ) -> Result<(), AppendError> {
+        let may = self.is_open(producer_id, producer_epoch)
+            || match may_begin {
+                MayBegin::No => false,
+                MayBegin::Under(guard) => self.verifications.holds(producer_id, guard),
+                MayBegin::Unasked => true,
+            };
+        if may { Ok(()) } else { Err(AppendError::NotInTransaction { producer_id, producer_epoch }) }
+    }
+
+    /// Requests that wait for the coordinator may overtake each other: the first that is written is the first that came.
+    fn check_lowest_sequence(&self, batch: &ProducerBatch) -> Result<(), AppendError> {
+        let is_new = !self.producers.contains_key(&batch.producer_id);
+        match self.verifications.highest_sequence(batch.producer_id, is_new) {
+            Some(expected) if batch.base_sequence > expected => Err(AppendError::OutOfOrderSequence {
+                producer_id: batch.producer_id,
+                producer_epoch: batch.producer_epoch,
+                expected,
+                found: batch.base_sequence,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_open(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> bool {
+        self.producers.get(&producer_id).is_some_and(|known| known.open_since.is_some() && known.epoch == producer_epoch)
+    }
+
+    /// To be called before a transaction's coordinator is asked whether it takes part here. `None`: it is open already.
+    pub fn begin_verification(&mut self, batch: &FirstBatch, now: TimestampMs) -> Option<VerificationGuard> {
+        (!self.is_open(batch.producer_id, batch.producer_epoch)).then(|| self.verifications.take(batch, now))
+    }
+
+    /// Whether a coordinator's own batch may be written.
     pub fn check_epoch(&self, producer_id: ProducerId, found: ProducerEpoch) -> Result<(), AppendError> {
         match self.producers.get(&producer_id) {
             Some(known) if found < known.epoch => Err(AppendError::ProducerFenced { producer_id, current: known.epoch, found }),
@@ -134,9 +212,20 @@ impl ProducerState {
         }
     }
 
-    /// Whether a marker comes from the newest transaction coordinator.
-    pub fn check_marker(&self, producer_id: ProducerId, epoch: ProducerEpoch, marker: &EndTxnMarker) -> Result<(), AppendError> {
+    /// Whether a marker comes from the newest transaction coordinator, and in time. `raises_epoch`: each transaction has an epoch of its own
+    /// (`transaction.version` 2), and the marker that of the next one. One with the epoch of the records is then of an earlier
+    /// transaction, unless the transaction is over and the marker is sent again (KIP-1228).
+    pub fn check_marker(
+        &self,
+        producer_id: ProducerId,
+        epoch: ProducerEpoch,
+        marker: &EndTxnMarker,
+        raises_epoch: bool,
+    ) -> Result<(), AppendError> {
         self.check_epoch(producer_id, epoch)?;
+        if raises_epoch && self.is_open(producer_id, epoch) {
+            return Err(AppendError::LateMarker { producer_id, current: epoch });
+        }
         match self.producers.get(&producer_id) {
             Some(known) if marker.coordinator_epoch < known.coordinator_epoch => {
                 Err(AppendError::CoordinatorFenced { producer_id, current: known.coordinator_epoch, found: marker.coordinator_epoch })
@@ -162,9 +251,12 @@ impl ProducerState {
             offset_delta: i32::try_from(batch.last_offset.0 - batch.first_offset.0).unwrap_or(i32::MAX),
             timestamp: batch.max_timestamp,
         });
-        if batch.transactional && known.open_since.is_none() {
-            known.open_since = Some(batch.first_offset);
-            self.open.insert(batch.first_offset, batch.producer_id);
+        if batch.transactional {
+            if known.open_since.is_none() {
+                known.open_since = Some(batch.first_offset);
+                self.open.insert(batch.first_offset, batch.producer_id);
+            }
+            self.verifications.drop(batch.producer_id);
         }
     }
 
@@ -177,6 +269,7 @@ impl ProducerState {
         at: Offset,
         timestamp: i64,
     ) -> Option<AbortedTxn> {
+        self.verifications.drop(producer_id);
         if !self.producers.contains_key(&producer_id) {
             self.make_room();
         }
@@ -212,6 +305,7 @@ impl ProducerState {
 
     /// Forgets producers that were not heard of for `expiration_ms` and have no transaction open.
     pub fn expire(&mut self, now: TimestampMs, expiration_ms: i64) -> usize {
+        self.verifications.expire(now, expiration_ms);
         let before = self.producers.len();
         self.producers.retain(|_, p| p.open_since.is_some() || now.0.saturating_sub(p.last_timestamp) < expiration_ms);
         if self.producers.is_empty() {
@@ -223,6 +317,21 @@ impl ProducerState {
     /// Each producer with its epoch, and the last offset of its last batch in that epoch.
     pub fn last_batches(&self) -> impl Iterator<Item = (ProducerId, ProducerEpoch, Option<Offset>)> {
         self.producers.iter().map(|(id, p)| (*id, p.epoch, p.batches.last().map(|last| last.last_offset)))
+    }
+
+    /// What is known of each producer.
+    pub fn describe(&self) -> Vec<ProducerDescription> {
+        let describe = |(id, p): (&ProducerId, &Producer)| ProducerDescription {
+            producer_id: *id,
+            producer_epoch: p.epoch,
+            last_sequence: p.batches.last().map_or(Sequence::NONE, |last| last.last_sequence),
+            last_timestamp: TimestampMs(p.last_timestamp),
+            coordinator_epoch: p.coordinator_epoch,
+            open_since: p.open_since,
+        };
+        let mut all: Vec<_> = self.producers.iter().map(describe).collect();
+        all.sort_unstable_by_key(|producer| producer.producer_id);
+        all
     }
 
     /// Number of producers.
@@ -351,16 +460,16 @@ mod tests {
         let mut state = ProducerState::default();
         for i in 0..7 {
             let b = batch(0, i * 10, 10, 1000 + i64::from(i) * 10);
-            assert_eq!(state.check(&b).unwrap(), Verdict::Append);
+            assert_eq!(state.check(&b, MayBegin::Unasked).unwrap(), Verdict::Append);
             state.apply(&b);
         }
         for i in 2..7 {
             let first_offset = Offset(1000 + i64::from(i) * 10);
             let expected = Verdict::Duplicate { first_offset, last_offset: first_offset.plus(9), timestamp: 100 };
-            assert_eq!(state.check(&batch(0, i * 10, 10, 5000)).unwrap(), expected);
+            assert_eq!(state.check(&batch(0, i * 10, 10, 5000), MayBegin::Unasked).unwrap(), expected);
         }
         for (base, count) in [(10, 10), (20, 9), (71, 1), (69, 1)] {
-            match state.check(&batch(0, base, count, 5000)) {
+            match state.check(&batch(0, base, count, 5000), MayBegin::Unasked) {
                 Err(AppendError::OutOfOrderSequence { expected, found, .. }) => {
                     assert_eq!((expected, found), (Sequence(70), Sequence(base)));
                 }
@@ -375,17 +484,26 @@ mod tests {
         let b = batch(0, i32::MAX - 1, 4, 0);
         assert_eq!(b.last_sequence, Sequence(1));
         state.apply(&b);
-        assert!(matches!(state.check(&b).unwrap(), Verdict::Duplicate { first_offset: Offset(0), last_offset: Offset(3), .. }));
-        assert_eq!(state.check(&batch(0, 2, 1, 4)).unwrap(), Verdict::Append);
+        assert!(matches!(
+            state.check(&b, MayBegin::Unasked).unwrap(),
+            Verdict::Duplicate { first_offset: Offset(0), last_offset: Offset(3), .. }
+        ));
+        assert_eq!(state.check(&batch(0, 2, 1, 4), MayBegin::Unasked).unwrap(), Verdict::Append);
     }
 
     #[test]
     fn a_newer_epoch_starts_at_zero_and_fences_the_older() {
         let mut state = ProducerState::default();
         state.apply(&batch(3, 0, 5, 0));
-        assert!(matches!(state.check(&batch(4, 5, 1, 5)), Err(AppendError::OutOfOrderSequence { expected: Sequence(0), .. })));
+        assert!(matches!(
+            state.check(&batch(4, 5, 1, 5), MayBegin::Unasked),
+            Err(AppendError::OutOfOrderSequence { expected: Sequence(0), .. })
+        ));
         state.apply(&batch(4, 0, 1, 5));
-        assert!(matches!(state.check(&batch(3, 5, 1, 6)), Err(AppendError::ProducerFenced { current: ProducerEpoch(4), .. })));
+        assert!(matches!(
+            state.check(&batch(3, 5, 1, 6), MayBegin::Unasked),
+            Err(AppendError::ProducerFenced { current: ProducerEpoch(4), .. })
+        ));
     }
 
     #[test]
@@ -396,7 +514,10 @@ mod tests {
         let other = ProducerBatch { producer_id: ProducerId(8), ..ProducerBatch { transactional: true, ..batch(0, 0, 1, 30) } };
         state.apply(&other);
         assert_eq!(state.first_unstable(Offset(31)), Some(Offset(20)));
-        assert!(matches!(state.check(&batch(0, 10, 1, 31)), Err(AppendError::InvalidTxnState { first_offset: Offset(20), .. })));
+        assert!(matches!(
+            state.check(&batch(0, 10, 1, 31), MayBegin::Unasked),
+            Err(AppendError::InvalidTxnState { first_offset: Offset(20), .. })
+        ));
         let aborted = state.apply_marker(ID, ProducerEpoch(0), &marker(TxnResult::Abort, 5), Offset(31), 200);
         let expected = AbortedTxn { producer_id: ID, first_offset: Offset(20), last_offset: Offset(31), last_stable_offset: Offset(30) };
         assert_eq!(aborted, Some(expected));
@@ -407,7 +528,7 @@ mod tests {
         assert_eq!(state.first_unstable(Offset(33)), None);
         assert_eq!(state.apply_marker(ID, ProducerEpoch(0), &marker(TxnResult::Abort, 5), Offset(33), 200), None, "sent again");
         assert!(matches!(
-            state.check_marker(ID, ProducerEpoch(0), &marker(TxnResult::Abort, 4)),
+            state.check_marker(ID, ProducerEpoch(0), &marker(TxnResult::Abort, 4), false),
             Err(AppendError::CoordinatorFenced { current: 5, found: 4, .. })
         ));
     }
@@ -437,5 +558,99 @@ mod tests {
         assert_eq!(state.expire(TimestampMs(1099), 1000), 0);
         assert_eq!(state.expire(TimestampMs(1100), 1000), 1);
         assert_eq!((state.len(), state.open_transaction(ProducerId(8))), (1, Some(Offset(5))));
+    }
+
+    fn txn(epoch: i16, base_sequence: i32, first_offset: i64) -> ProducerBatch {
+        ProducerBatch { transactional: true, ..batch(epoch, base_sequence, 1, first_offset) }
+    }
+
+    fn first(epoch: i16, sequence: i32, raises_epoch: bool) -> FirstBatch {
+        FirstBatch { producer_id: ID, producer_epoch: ProducerEpoch(epoch), base_sequence: Sequence(sequence), raises_epoch }
+    }
+
+    #[test]
+    fn a_transaction_begins_only_under_a_guard_that_no_marker_has_dropped() {
+        let mut state = ProducerState::default();
+        let unasked =
+            |state: &ProducerState, b: ProducerBatch| matches!(state.check(&b, MayBegin::No), Err(AppendError::NotInTransaction { .. }));
+        assert!(unasked(&state, txn(0, 0, 0)));
+        let guard = state.begin_verification(&first(0, 0, false), TimestampMs(0)).unwrap();
+        assert_eq!(state.check(&txn(0, 0, 0), MayBegin::Under(guard)).unwrap(), Verdict::Append);
+        // The transaction that was asked about ends: with a marker of the same epoch, and no batch here.
+        state.apply_marker(ID, ProducerEpoch(0), &marker(TxnResult::Abort, 1), Offset(0), 100);
+        let late = state.check(&txn(0, 0, 1), MayBegin::Under(guard));
+        assert!(matches!(late, Err(AppendError::NotInTransaction { producer_id: ID, producer_epoch: ProducerEpoch(0) })));
+        let again = state.begin_verification(&first(0, 0, false), TimestampMs(0)).unwrap();
+        assert_eq!(state.check(&txn(0, 0, 1), MayBegin::Under(again)).unwrap(), Verdict::Append);
+        state.apply(&txn(0, 0, 1));
+        assert_eq!(state.begin_verification(&first(0, 1, false), TimestampMs(0)), None, "open: nobody need be asked");
+        assert_eq!(state.check(&txn(0, 1, 2), MayBegin::No).unwrap(), Verdict::Append);
+        assert!(unasked(&state, txn(1, 0, 2)), "a newer epoch has no transaction here");
+        assert!(matches!(state.check(&txn(0, 0, 9), MayBegin::No).unwrap(), Verdict::Duplicate { first_offset: Offset(1), .. }));
+    }
+
+    #[test]
+    fn the_first_batch_of_a_transaction_is_the_one_with_the_lowest_sequence() {
+        let mut state = ProducerState::default();
+        state.begin_verification(&first(0, 5, false), TimestampMs(0));
+        let guard = state.begin_verification(&first(0, 4, false), TimestampMs(0)).unwrap();
+        let out_of_order = |found, state: &ProducerState| match state.check(&txn(0, found, 0), MayBegin::Under(guard)) {
+            Err(AppendError::OutOfOrderSequence { expected, .. }) => Some(expected),
+            _ => None,
+        };
+        assert_eq!((out_of_order(5, &state), out_of_order(4, &state)), (Some(Sequence(4)), None));
+        let mut state = ProducerState::default();
+        let guard = state.begin_verification(&first(3, 4, true), TimestampMs(0)).unwrap();
+        let refused = state.check(&txn(3, 4, 0), MayBegin::Under(guard));
+        assert!(matches!(refused, Err(AppendError::OutOfOrderSequence { expected: Sequence(0), .. })), "an epoch of its own starts at 0");
+    }
+
+    #[test]
+    fn markers_with_an_epoch_of_their_own_have_to_be_newer_and_the_producer_goes_on_with_it() {
+        let mut state = ProducerState::default();
+        state.apply(&txn(3, 0, 0));
+        state.apply(&txn(3, 1, 1));
+        let commit = marker(TxnResult::Commit, 1);
+        let late = state.check_marker(ID, ProducerEpoch(3), &commit, true);
+        assert!(matches!(late, Err(AppendError::LateMarker { current: ProducerEpoch(3), .. })));
+        assert!(matches!(state.check_marker(ID, ProducerEpoch(2), &commit, true), Err(AppendError::ProducerFenced { .. })));
+        state.check_marker(ID, ProducerEpoch(3), &commit, false).unwrap();
+        state.check_marker(ID, ProducerEpoch(4), &commit, true).unwrap();
+        state.apply_marker(ID, ProducerEpoch(4), &commit, Offset(2), 100);
+        state.check_marker(ID, ProducerEpoch(4), &commit, true).expect("sent again");
+        assert!(matches!(state.check_marker(ID, ProducerEpoch(3), &commit, true), Err(AppendError::ProducerFenced { .. })));
+        // What the older transaction still has under way, and what the next one sends.
+        assert!(matches!(state.check(&txn(3, 2, 3), MayBegin::Unasked), Err(AppendError::ProducerFenced { .. })));
+        assert!(matches!(
+            state.check(&txn(4, 2, 3), MayBegin::Unasked),
+            Err(AppendError::OutOfOrderSequence { expected: Sequence(0), .. })
+        ));
+        assert_eq!(state.check(&txn(4, 0, 3), MayBegin::Unasked).unwrap(), Verdict::Append);
+    }
+
+    #[test]
+    fn descriptions_say_what_is_open() {
+        let mut state = ProducerState::default();
+        state.apply(&ProducerBatch { producer_id: ProducerId(9), ..txn(2, 4, 30) });
+        state.apply_marker(ID, ProducerEpoch(5), &marker(TxnResult::Abort, 8), Offset(31), 70);
+        let expected = [
+            ProducerDescription {
+                producer_id: ID,
+                producer_epoch: ProducerEpoch(5),
+                last_sequence: Sequence::NONE,
+                last_timestamp: TimestampMs(70),
+                coordinator_epoch: 8,
+                open_since: None,
+            },
+            ProducerDescription {
+                producer_id: ProducerId(9),
+                producer_epoch: ProducerEpoch(2),
+                last_sequence: Sequence(4),
+                last_timestamp: TimestampMs(100),
+                coordinator_epoch: -1,
+                open_since: Some(Offset(30)),
+            },
+        ];
+        assert_eq!(state.describe(), expected);
     }
 }

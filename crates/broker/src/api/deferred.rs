@@ -51,7 +51,8 @@ impl Deferred {
         DEFERRED_BYTES_MAX - self.0.available_permits().min(DEFERRED_BYTES_MAX)
     }
 
-    fn admit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    /// Room for what a request has to keep; `None`: there is none now.
+    pub(super) fn admit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes.clamp(REQUEST_BYTES_MIN, DEFERRED_BYTES_MAX)).ok()?;
         Arc::clone(&self.0).try_acquire_many_owned(bytes).ok()
     }

@@ -7,6 +7,7 @@
 
 mod deferred;
 mod groups;
+mod produce_transactional;
 mod reply;
 
 use std::net::SocketAddr;
@@ -17,6 +18,8 @@ use ottla_model::PartitionId;
 use ottla_wire::{ApiKey, DecodeError, Message as _, Reader, Request};
 
 pub use deferred::{DEFERRED_BYTES_MAX, Deferred, OPENING_WAIT_MAX, TopicRef};
+#[cfg(test)]
+pub(crate) use produce_transactional::Asking;
 pub use reply::{Answer, CloseReason, Frame, LaterReply, Pending, Reply};
 
 use crate::context::BrokerContext;
@@ -182,6 +185,8 @@ registry! {
     delete_records::DeleteRecords,
     init_producer_id::InitProducerId,
     offset_for_leader_epoch::OffsetForLeaderEpoch,
+    write_txn_markers::WriteTxnMarkers,
+    txn_offset_commit::TxnOffsetCommit,
     describe_configs::DescribeConfigs,
     create_partitions::CreatePartitions,
     incremental_alter_configs::IncrementalAlterConfigs,
@@ -205,6 +210,7 @@ registry! {
     describe_transactions::DescribeTransactions,
     list_transactions::ListTransactions,
     describe_cluster::DescribeCluster,
+    describe_producers::DescribeProducers,
     describe_topic_partitions::DescribeTopicPartitions,
 }
 

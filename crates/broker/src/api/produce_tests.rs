@@ -208,16 +208,11 @@ async fn too_few_in_sync_replicas_refuse_acks_all_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn internal_topics_and_transactions_are_refused() {
+async fn internal_topics_are_refused() {
     let broker = TestBroker::start().await;
     broker.create_topic("__consumer_offsets", 1, &[]).await;
-    broker.create_topic("logs", 1, &[]).await;
     let good = batch(&["a"]);
     assert_eq!(code(&produce(&broker, 9, &request(1, "__consumer_offsets", Some(&good))).await), ErrorCode::InvalidTopicException);
-    let mut builder = batch::BatchBuilder::new(Compression::None, 1 << 20).producer(1, 0, 0).transactional();
-    builder.append(0, None, Some(b"a"), &[]).unwrap();
-    let transactional = builder.build().unwrap();
-    assert_eq!(code(&produce(&broker, 9, &request(-1, "logs", Some(&transactional))).await), ErrorCode::InvalidTxnState);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,11 +33,9 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use group::{GroupCoordinators, group_error_code};
+pub use group::{GroupCoordinators, NotTaken, group_error_code};
 pub use topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, ensure_offsets_topic, ensure_transactions_topic, partition_of};
-#[allow(unused_imports, reason = "asked by what takes transactional batches")]
-pub use transaction::Ask;
-pub use transaction::{Filter as TransactionFilter, Listed as ListedTransaction, Refused as TransactionRefused, TransactionCoordinators};
+pub use transaction::{Ask, Filter as TransactionFilter, Listed as ListedTransaction, Refused as TransactionRefused, TransactionCoordinators};
 
 use crate::metadata_publisher::Published;
 use crate::partition::PartitionManager;

@@ -112,9 +112,9 @@ pub const fn append_error_code(error: &AppendError) -> ErrorCode {
         AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         AppendError::InvalidTimestamp { .. } | AppendError::TimestampTypeNotTheirs => ErrorCode::InvalidTimestamp,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
-        AppendError::ProducerFenced { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::ProducerFenced { .. } | AppendError::LateMarker { .. } => ErrorCode::InvalidProducerEpoch,
         AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
-        AppendError::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+        AppendError::InvalidTxnState { .. } | AppendError::NotInTransaction { .. } => ErrorCode::InvalidTxnState,
         // Only a follower's append asks for dense offsets; no client ever sees this.
         AppendError::NotDense { .. } => ErrorCode::UnknownServerError,
         AppendError::Log(error) => log_error_code(error),

@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ottla_cluster::metadata::{MetadataImage, PartitionImage, TopicImage};
 use ottla_log::{LogError, PartitionLog};
 use ottla_model::config::{ServerConfig, TopicConfig};
-use ottla_model::{BrokerEpoch, Clock, DirectoryId, NodeId, PartitionId, TopicId, TopicName, TopicPartition};
+use ottla_model::{BrokerEpoch, Clock, DirectoryId, NodeId, PartitionId, TimestampMs, TopicId, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -615,6 +615,11 @@ impl PartitionManager {
             syncer.stop();
         }
         close_dirs(&self.dirs, broker_epoch);
+    }
+
+    /// What its clock shows.
+    pub fn now(&self) -> TimestampMs {
+        self.clock.now()
     }
 
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {

@@ -27,6 +27,7 @@ mod settings;
 mod syncer;
 #[cfg(test)]
 mod tests;
+mod transactional;
 mod watch;
 #[cfg(test)]
 mod watch_tests;

@@ -312,6 +312,8 @@ impl Partition {
             | AppendError::ProducerFenced { .. }
             | AppendError::CoordinatorFenced { .. }
             | AppendError::InvalidTxnState { .. }
+            | AppendError::NotInTransaction { .. }
+            | AppendError::LateMarker { .. }
             | AppendError::TimestampTypeNotTheirs
             | AppendError::NotDense { .. } => {}
         }

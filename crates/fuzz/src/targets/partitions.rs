@@ -99,7 +99,7 @@ fn make_sound() -> Result<Sound, Box<dyn std::error::Error>> {
                 builder.append(NOW.0 + i64::from(round * 100 + record), Some(b"key"), Some(&value), &[]).map_err(|e| e.to_string())?;
             }
             sequences[producer] += records;
-            log.append_as_leader(&builder.build()?, epoch, AppendOrigin::Client, NOW)?;
+            log.append_as_leader(&builder.build()?, epoch, AppendOrigin::Unverified, NOW)?;
         }
         let result = if round % 2 == 0 { TxnResult::Abort } else { TxnResult::Commit };
         let marker = control_batch(EndTxnMarker { result, coordinator_epoch: 1 }, NOW.0, 11, 0)?;
@@ -202,7 +202,7 @@ fn goes_on(disk: &MemDisk, mut log: PartitionLog, bytes: usize) {
     let appended = builder.append(NOW.0, None, Some(b"one more"), &[]);
     let batch = appended.ok().and_then(|()| builder.build().ok()).unwrap_or_default();
     let epoch = log.latest_epoch().map_or(LeaderEpoch(0), |epoch| LeaderEpoch(epoch.0.saturating_add(1)));
-    let appended = match log.append_as_leader(&batch, epoch, AppendOrigin::Client, NOW) {
+    let appended = match log.append_as_leader(&batch, epoch, AppendOrigin::Unverified, NOW) {
         Ok(appended) => appended,
         // There are no offsets left.
         Err(_) if end.0 >= i64::MAX - 2 => return,

@@ -11,17 +11,50 @@ use ottla_wire::batch::{BatchView, Batches, DecompressLimits, EndTxnMarker, PATC
 use super::PartitionLog;
 use super::validate::{Prepared, prepare};
 use crate::error::{AppendError, IoFailure, LogError};
-use crate::producer_state::{ProducerBatch, Verdict};
+use crate::producer_state::{MayBegin, ProducerBatch, Verdict};
 use crate::segment::FileKind;
 use crate::txn_index::AbortedTxn;
+use crate::verification::VerificationGuard;
 
 /// Who appends to a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendOrigin {
-    /// A client, by Produce.
+    /// A client, by Produce. A transactional batch has to be of a transaction that is open here.
     Client,
-    /// A group, transaction or share coordinator of this broker: may write control records, and needs no sequences.
+    /// The same; the coordinator of its transaction has said that it takes part here, and was asked under this guard.
+    Verified(VerificationGuard),
+    /// The same, where nobody is asked whether a transaction takes part (`transaction.partition.verification.enable`).
+    Unverified,
+    /// A group, transaction or share coordinator of this broker: needs no sequences, and has asked itself what its transactional
+    /// batches need ([`PartitionLog::check_transactional`]).
     Coordinator,
+    /// A coordinator that ends a transaction.
+    Marker {
+        /// Each transaction of the producer has an epoch of its own, and the marker the next one (`transaction.version` 2).
+        raises_epoch: bool,
+    },
+}
+
+impl AppendOrigin {
+    /// Whether it is a client's, who is checked more strictly.
+    pub(super) const fn is_client(self) -> bool {
+        match self {
+            AppendOrigin::Client | AppendOrigin::Verified(_) | AppendOrigin::Unverified => true,
+            AppendOrigin::Coordinator | AppendOrigin::Marker { .. } => false,
+        }
+    }
+
+    pub(super) const fn may_begin(self) -> MayBegin {
+        match self {
+            AppendOrigin::Client => MayBegin::No,
+            AppendOrigin::Verified(guard) => MayBegin::Under(guard),
+            AppendOrigin::Unverified | AppendOrigin::Coordinator | AppendOrigin::Marker { .. } => MayBegin::Unasked,
+        }
+    }
+
+    const fn raises_epoch(self) -> bool {
+        matches!(self, AppendOrigin::Marker { raises_epoch: true })
+    }
 }
 
 /// What became of an append.
@@ -94,8 +127,8 @@ impl PartitionLog {
         let producer = producer_batch(&batch, first);
         let marker = marker_of(&batch)?;
         match (&producer, &marker) {
-            (Some(producer), _) if origin == AppendOrigin::Client => {
-                if let Verdict::Duplicate { first_offset, last_offset, timestamp } = self.producers.check(producer)? {
+            (Some(producer), _) if origin.is_client() => {
+                if let Verdict::Duplicate { first_offset, last_offset, timestamp } = self.producers.check(producer, origin.may_begin())? {
                     return Ok(Appended {
                         base_offset: first_offset,
                         last_offset,
@@ -111,7 +144,8 @@ impl PartitionLog {
             }
             (Some(producer), _) => self.producers.check_epoch(producer.producer_id, producer.producer_epoch)?,
             (None, Some(marker)) => {
-                self.producers.check_marker(ProducerId(batch.producer_id()), ProducerEpoch(batch.producer_epoch()), marker)?;
+                let (id, epoch) = (ProducerId(batch.producer_id()), ProducerEpoch(batch.producer_epoch()));
+                self.producers.check_marker(id, epoch, marker, origin.raises_epoch())?;
             }
             (None, None) => {}
         }

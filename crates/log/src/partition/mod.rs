@@ -33,16 +33,18 @@ mod validate;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_model::{LeaderEpoch, Offset, ProducerId, TimestampMs, TopicId, TopicPartition};
+use ottla_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs, TopicId, TopicPartition};
+use ottla_wire::batch::EndTxnMarker;
 use parking_lot::Mutex;
 
 use crate::config::LogConfig;
 use crate::disk::Disk;
 use crate::epochs::EpochCache;
-use crate::error::{IoFailure, LogError};
-use crate::producer_state::ProducerState;
+use crate::error::{AppendError, IoFailure, LogError};
+use crate::producer_state::{ProducerDescription, ProducerState};
 use crate::segment::{Place, Segment, Tail};
 use crate::txn_index::AbortedTxn;
+use crate::verification::{FirstBatch, VerificationGuard};
 
 pub use append::{AppendOrigin, Appended};
 pub use compaction::ReplacedFiles;
@@ -161,6 +163,39 @@ impl PartitionLog {
     /// Where a producer's open transaction began in this partition.
     pub fn open_transaction(&self, producer_id: ProducerId) -> Option<Offset> {
         self.producers.open_transaction(producer_id)
+    }
+
+    /// To be called before the coordinator of a producer's transaction is asked whether it takes part here; what it says counts while the
+    /// guard holds, which no marker of the producer leaves it. `None`: the transaction is open already, and nobody need be asked.
+    pub fn begin_verification(&mut self, batch: &FirstBatch, now: TimestampMs) -> Option<VerificationGuard> {
+        self.producers.begin_verification(batch, now)
+    }
+
+    /// Whether a coordinator may write a batch of its own in a producer's transaction: as a client might that appends with `may_begin`. To be asked under the same lock as the append, or by who alone appends such batches and markers.
+    pub fn check_transactional(
+        &self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        may_begin: AppendOrigin,
+    ) -> Result<(), AppendError> {
+        self.producers.check_transaction(producer_id, producer_epoch, may_begin.may_begin())?;
+        self.producers.check_epoch(producer_id, producer_epoch)
+    }
+
+    /// Whether a marker may be written.
+    pub fn check_marker(
+        &self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        marker: &EndTxnMarker,
+        raises_epoch: bool,
+    ) -> Result<(), AppendError> {
+        self.producers.check_marker(producer_id, producer_epoch, marker, raises_epoch)
+    }
+
+    /// What is known of each producer (DescribeProducers).
+    pub fn describe_producers(&self) -> Vec<ProducerDescription> {
+        self.producers.describe()
     }
 
     /// Number of producers that are remembered for idempotence.

@@ -89,7 +89,7 @@ fn check_header(batch: &BatchView<'_>, origin: AppendOrigin) -> Result<(), Appen
     if batch.has_producer_id() && batch.producer_epoch() < 0 {
         return Err(invalid(format!("producer {} with epoch {}", batch.producer_id(), batch.producer_epoch())));
     }
-    if origin == AppendOrigin::Coordinator {
+    if !origin.is_client() {
         return Ok(());
     }
     if batch.base_offset() != 0 {

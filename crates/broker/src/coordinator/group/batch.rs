@@ -44,15 +44,18 @@ pub(super) fn encode(content: &BatchContent, now: TimestampMs) -> Result<Vec<u8>
     match content {
         BatchContent::Records(records) => build(records, None, now),
         BatchContent::Transactional { producer, producer_epoch, records } => build(records, Some((*producer, *producer_epoch)), now),
-        BatchContent::Marker(EndTransaction { producer, producer_epoch, coordinator_epoch, result }) => {
-            let result = match result {
-                TransactionResult::Commit => TxnResult::Commit,
-                TransactionResult::Abort => TxnResult::Abort,
-            };
-            let marker = EndTxnMarker { result, coordinator_epoch: *coordinator_epoch };
-            batch::control_batch(marker, now.0, producer.0, producer_epoch.0).map_err(|error| WriteError::Build(error.to_string()))
-        }
+        BatchContent::Marker(end) => batch::control_batch(marker_of(end), now.0, end.producer.0, end.producer_epoch.0)
+            .map_err(|error| WriteError::Build(error.to_string())),
     }
+}
+
+/// The record that ends a transaction.
+pub(super) fn marker_of(end: &EndTransaction) -> EndTxnMarker {
+    let result = match end.result {
+        TransactionResult::Commit => TxnResult::Commit,
+        TransactionResult::Abort => TxnResult::Abort,
+    };
+    EndTxnMarker { result, coordinator_epoch: end.coordinator_epoch }
 }
 
 fn build(records: &[GroupRecord], producer: Option<(ProducerId, ProducerEpoch)>, now: TimestampMs) -> Result<Vec<u8>, WriteError> {

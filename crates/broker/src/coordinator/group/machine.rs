@@ -3,19 +3,23 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 
-use ottla_cluster::group::{Effect, Event, GroupConfig, GroupCoordinator, Now, Proposal, Request, Response, Token, TopicsView};
+use ottla_cluster::group::{
+    Effect, EndTransaction, Event, GroupConfig, GroupCoordinator, Now, Proposal, Request, Response, Token, TopicsView, TxnOffsetCommit,
+};
+use ottla_log::{AppendError, AppendOrigin};
 use ottla_model::Offset;
 use ottla_wire::batch::{BatchError, BatchView};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::batch;
+use super::{NotTaken, batch};
 use crate::coordinator::log::{self, WriteError};
 use crate::coordinator::machine::{At as AtOf, Machine};
 use crate::coordinator::topic::{OFFSETS_TOPIC, batch_bytes_max};
 use crate::coordinator::{Shared, Unanswered};
+use crate::partition::append_error_code;
 
-type Answer = Result<Response, Unanswered>;
+type Answer = Result<Response, NotTaken>;
 type At = AtOf<GroupMachine>;
 
 /// What a coordinator is sent.
@@ -27,6 +31,65 @@ pub enum Message {
         /// Whom to answer.
         reply: oneshot::Sender<Answer>,
     },
+    /// A client commits offsets in a transaction.
+    CommitInTransaction {
+        /// What.
+        request: TxnOffsetCommit,
+        /// What lets the transaction begin here, if it is not open.
+        may_begin: AppendOrigin,
+        /// Whom to answer.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// A transaction coordinator ends a transaction.
+    EndTransaction {
+        /// Which.
+        end: EndTransaction,
+        /// It was by `transaction.version` 2.
+        raises_epoch: bool,
+        /// Whom to answer.
+        reply: oneshot::Sender<Answer>,
+    },
+}
+
+impl Message {
+    fn into_parts(self) -> (oneshot::Sender<Answer>, Asked) {
+        match self {
+            Message::Ask { request, reply } => (reply, Asked::Plain(request)),
+            Message::CommitInTransaction { request, may_begin, reply } => (reply, Asked::CommitInTransaction(request, may_begin)),
+            Message::EndTransaction { end, raises_epoch, reply } => (reply, Asked::EndTransaction(end, raises_epoch)),
+        }
+    }
+}
+
+/// A message without whom to answer.
+enum Asked {
+    Plain(Request),
+    CommitInTransaction(TxnOffsetCommit, AppendOrigin),
+    EndTransaction(EndTransaction, bool),
+}
+
+impl Asked {
+    /// Whether the log takes what comes of it: nobody else appends to it, so it is as good as asked at the append, and the state
+    /// machine, which takes nothing back, is not told of what is refused.
+    fn check(&self, at: &At) -> Result<(), AppendError> {
+        match self {
+            Asked::Plain(_) => Ok(()),
+            Asked::CommitInTransaction(commit, may_begin) => {
+                at.partition.check_transactional(commit.producer, commit.producer_epoch, *may_begin)
+            }
+            Asked::EndTransaction(end, raises_epoch) => {
+                at.partition.check_marker(end.producer, end.producer_epoch, &batch::marker_of(end), *raises_epoch)
+            }
+        }
+    }
+
+    fn into_event(self, token: Token) -> Event {
+        match self {
+            Asked::Plain(request) => Event::Request { token, request },
+            Asked::CommitInTransaction(commit, _) => Event::Request { token, request: Request::TxnOffsetCommit(commit) },
+            Asked::EndTransaction(end, _) => Event::EndTransaction { token, end },
+        }
+    }
 }
 
 /// See the module.
@@ -51,13 +114,14 @@ impl Machine for GroupMachine {
     fn size_bytes(message: &Message) -> usize {
         match message {
             Message::Ask { request, .. } => request.size_bytes(),
+            Message::CommitInTransaction { request, .. } => request.size_bytes(),
+            Message::EndTransaction { .. } => size_of::<Message>(),
         }
     }
 
     fn refuse(message: Message, why: Unanswered) {
-        let Message::Ask { reply, .. } = message;
         // Whoever asked may have gone.
-        let _ = reply.send(Err(why));
+        let _ = message.into_parts().0.send(Err(NotTaken::Unanswered(why)));
     }
 
     fn new(shared: &Shared) -> GroupMachine {
@@ -79,16 +143,22 @@ impl Machine for GroupMachine {
 
     fn take(&mut self, at: &At, messages: Vec<Message>) -> Result<(), WriteError> {
         let now = now(at);
-        let mut events = Vec::with_capacity(messages.len());
+        let mut all = Vec::with_capacity(messages.len());
         // All are known before the first is handled, so that none is left without an answer when that fails.
         for message in messages {
-            let Message::Ask { request, reply } = message;
+            let (reply, asked) = message.into_parts();
             self.next_token += 1;
             let token = Token(self.next_token);
             self.waiting.insert(token, reply);
-            events.push(Event::Request { token, request });
+            all.push((token, asked));
         }
-        events.into_iter().try_for_each(|event| self.happen(at, now, event))
+        all.into_iter().try_for_each(|(token, asked)| match asked.check(at) {
+            Ok(()) => self.happen(at, now, asked.into_event(token)),
+            Err(error) => {
+                self.send(token, Err(NotTaken::ByLog(append_error_code(&error))));
+                Ok(())
+            }
+        })
     }
 
     fn take_events(&mut self, _at: &At, events: Vec<Infallible>) -> Result<(), WriteError> {
@@ -130,7 +200,7 @@ impl Machine for GroupMachine {
 
     async fn end(self) {
         for reply in self.waiting.into_values() {
-            let _ = reply.send(Err(Unanswered::NotCoordinator));
+            let _ = reply.send(Err(NotTaken::Unanswered(Unanswered::NotCoordinator)));
         }
     }
 }

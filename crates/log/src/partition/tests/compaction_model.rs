@@ -97,7 +97,7 @@ impl History {
         }
         let bytes = builder.build().unwrap();
         let now = TimestampMs(self.now);
-        let base = self.log().append_as_leader(&bytes, EPOCH, AppendOrigin::Client, now).unwrap().base_offset.0;
+        let base = self.log().append_as_leader(&bytes, EPOCH, AppendOrigin::Unverified, now).unwrap().base_offset.0;
         let decision = if producer >= 10 { Decision::Open } else { Decision::Committed };
         for (offset, (key, value, timestamp)) in (base..).zip(records) {
             self.written.insert(offset, Written { key, value, timestamp, decision, compacted_at: None });

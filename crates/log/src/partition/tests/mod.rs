@@ -74,7 +74,7 @@ pub(super) fn append(log: &mut PartitionLog, records: &[u8]) -> Appended {
 }
 
 pub(super) fn try_append(log: &mut PartitionLog, records: &[u8]) -> Result<Appended, AppendError> {
-    log.append_as_leader(records, EPOCH, AppendOrigin::Client, NOW)
+    log.append_as_leader(records, EPOCH, AppendOrigin::Unverified, NOW)
 }
 
 /// The bytes of a read in one piece.

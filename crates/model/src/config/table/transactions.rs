@@ -16,7 +16,7 @@ configs! { TRANSACTIONS: Broker =
     /// The longest a producer may ask for a transaction to last.
     "transaction.max.timeout.ms": Int, Min(1), "900000", High, ReadOnly, Works;
     /// Whether a transactional write is checked against its transaction first (KIP-890).
-    "transaction.partition.verification.enable": Bool, Any, "true", Low, ClusterWide, NotYet;
+    "transaction.partition.verification.enable": Bool, Any, "true", Low, ClusterWide, Works;
     /// How often transactional ids that expired are looked for.
     "transaction.remove.expired.transaction.cleanup.interval.ms": Int, Min(1), "3600000", Low, ReadOnly, Works;
     /// Bytes read at once when transactions are loaded.

@@ -78,7 +78,7 @@ fn check_derived(log: &PartitionLog, content: &Content, start: Offset) {
 fn check_goes_on(disk: &MemDisk, log: &mut PartitionLog, seed: u64, mut content: Content, thorough: bool) {
     // A leader's epoch is none that lies below that of a batch: of an empty log the batches that were deleted tell it.
     let epoch = log.latest_epoch().max(content.last().map(|batch| batch.epoch())).unwrap_or(LeaderEpoch(0));
-    let append = |log: &mut PartitionLog, bytes: &[u8]| log.append_as_leader(bytes, epoch, AppendOrigin::Client, LATER);
+    let append = |log: &mut PartitionLog, bytes: &[u8]| log.append_as_leader(bytes, epoch, AppendOrigin::Unverified, LATER);
     for (id, producer) in Producers::of(&content).known {
         let Some(last) = producer.last else { continue };
         let again = append(log, &last.sent()).unwrap_or_else(|e| panic!("producer {id}, the last batch sent again: {e}"));

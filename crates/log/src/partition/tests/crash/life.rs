@@ -175,7 +175,7 @@ impl Life {
     fn check_service(&mut self) -> Result<(), Ended> {
         let Some(cause) = self.log.failure().map(str::to_owned) else { return Ok(()) };
         assert!(matches!(self.log.begin_sync(), Err(LogError::Failed { .. })), "a sync is tried again after: {cause}");
-        let refused = self.log.append_as_leader(&batch(1, 1), self.epoch, AppendOrigin::Client, self.now);
+        let refused = self.log.append_as_leader(&batch(1, 1), self.epoch, AppendOrigin::Unverified, self.now);
         assert!(matches!(refused, Err(AppendError::Log(LogError::Failed { .. }))), "{refused:?} after: {cause}");
         Err(Ended(cause))
     }
@@ -213,12 +213,12 @@ impl Life {
         }
         let producer = self.producers().known.remove(&who).unwrap_or_default();
         if let Some(last) = producer.last.filter(|_| self.chance.below(5) == 0) {
-            let again = self.log.append_as_leader(&last.sent(), self.epoch, AppendOrigin::Client, self.now);
+            let again = self.log.append_as_leader(&last.sent(), self.epoch, AppendOrigin::Unverified, self.now);
             let again = again.unwrap_or_else(|e| panic!("what was appended, sent again: {e}"));
             assert_eq!((again.base_offset, again.duplicate), (last.base, true), "what was appended, sent again");
             return;
         }
-        self.append(batch_by(who, producer.next_sequence, count, self.now), AppendOrigin::Client);
+        self.append(batch_by(who, producer.next_sequence, count, self.now), AppendOrigin::Unverified);
     }
 
     fn end_transaction(&mut self) {
@@ -400,7 +400,7 @@ impl Life {
         assert!(self.log.failure().is_none());
         let next = self.producers().known.remove(&1).unwrap_or_default().next_sequence;
         let (end, before) = (self.log.log_end_offset(), self.ledger.lock().current.len());
-        self.append(batch_by(1, next, 2, self.now), AppendOrigin::Client);
+        self.append(batch_by(1, next, 2, self.now), AppendOrigin::Unverified);
         assert_eq!((self.log.log_end_offset(), self.ledger.lock().current.len()), (end.plus(2), before + 1), "there is room again");
         self.ticket = None;
         self.sync();
