@@ -3,7 +3,7 @@
 //! | type | does |
 //! |---|---|
 //! | [`Client`] | knows the cluster and holds the connections; the others are made from one |
-//! | [`Producer`] | sends records: batches, linger, acks, codecs, order-keeping repeats, idempotence |
+//! | [`Producer`] | sends records: batches, linger, acks, codecs, order-keeping repeats, idempotence, transactions |
 //! | [`Consumer`] | reads partitions: as a member of a group, or assigned by the caller, from any offset or time |
 //! | [`Admin`] | makes, describes, changes and deletes topics, their configs, and groups |
 //!
@@ -19,10 +19,12 @@ mod client;
 mod config;
 mod connection;
 mod consumer;
+mod coordinator;
 mod error;
 mod group;
 mod metadata;
 mod producer;
+mod retry;
 
 pub use admin::{
     Admin, ClusterDescription, ConfigChange, ConfigResource, ConfigSource, ConfigValue, CreatedTopic, NewTopic, TopicDescription,
@@ -32,11 +34,11 @@ pub use config::{ClientConfig, ConsumerConfig, GroupProtocol, IsolationLevel, Of
 pub use consumer::{ConsumedRecord, Consumer, OffsetAndTimestamp, RebalanceListener, RecordBatch, Records, RecordsIter, SeekTo};
 pub use error::ClientError;
 pub use group::assignors::Assignor;
-pub use group::{CommittedOffset, GroupDescription, GroupKind, GroupListing, GroupMember, LastRebalance};
+pub use group::{CommittedOffset, GroupDescription, GroupKind, GroupListing, GroupMember, GroupMetadata, LastRebalance};
 pub use metadata::{BrokerInfo, PartitionInfo};
 pub use ottla_model::{Acks, NodeId, Offset, PartitionId, TimestampMs, TopicName, TopicPartition};
 pub use ottla_wire::batch::Header;
 pub use ottla_wire::compress::Compression;
 pub use ottla_wire::error::ErrorCode;
 pub use producer::partitioner::{murmur2, partition_for_key};
-pub use producer::{Delivery, Producer, Record, RecordMetadata};
+pub use producer::{Delivery, Producer, Record, RecordMetadata, Transaction};
