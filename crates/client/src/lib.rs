@@ -5,7 +5,7 @@
 //! | [`Client`] | knows the cluster and holds the connections; the others are made from one |
 //! | [`Producer`] | sends records: batches, linger, acks, codecs, order-keeping repeats, idempotence, transactions |
 //! | [`Consumer`] | reads partitions: as a member of a group, or assigned by the caller, from any offset or time |
-//! | [`Admin`] | makes, describes, changes and deletes topics, their configs, and groups |
+//! | [`Admin`] | makes, describes, changes and deletes topics, their configs, and groups; looks after transactions |
 //!
 //! Settings have Kafka's property names, as methods ([`ProducerConfig::linger_ms`]) and as text
 //! ([`ProducerConfig::set`]). All errors are one type, [`ClientError`], that says what, with which value, and whether
@@ -25,6 +25,7 @@ mod group;
 mod metadata;
 mod producer;
 mod retry;
+mod transactions;
 
 pub use admin::{
     Admin, ClusterDescription, ConfigChange, ConfigResource, ConfigSource, ConfigValue, CreatedTopic, NewTopic, TopicDescription,
@@ -42,3 +43,6 @@ pub use ottla_wire::compress::Compression;
 pub use ottla_wire::error::ErrorCode;
 pub use producer::partitioner::{murmur2, partition_for_key};
 pub use producer::{Delivery, Producer, Record, RecordMetadata, Transaction};
+pub use transactions::{
+    AbortTransaction, HangingScope, HangingTransaction, ProducerState, TransactionDescription, TransactionFilter, TransactionListing,
+};

@@ -1,10 +1,11 @@
 //! Whatever can be asked of a client can be asked from a task of its own: the futures are `Send`, and borrow nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ottla_client::{
-    Admin, ClientError, ConfigChange, ConfigResource, Consumer, ConsumerConfig, GroupMetadata, NewTopic, NodeId, Offset, Producer,
-    ProducerConfig, Record, SeekTo,
+    AbortTransaction, Admin, ClientError, ConfigChange, ConfigResource, Consumer, ConsumerConfig, GroupMetadata, HangingScope, NewTopic,
+    NodeId, Offset, Producer, ProducerConfig, Record, SeekTo, TransactionFilter,
 };
 
 use super::scripted::ScriptedBroker;
@@ -44,6 +45,27 @@ async fn every_call_of_an_admin_can_be_spawned() {
         e.alter_group_offsets("g", &BTreeMap::from([(partition("t", 0), Offset(1))])),
         f.delete_group_offsets("g", &[partition("t", 0)]),
         g.list_offsets(&[(partition("t", 0), SeekTo::End)]),
+    );
+    {
+        // An id to be described, and a transaction to be aborted.
+        let mut state = broker.state.lock();
+        state.transactions.transactional_id = "tx".to_owned();
+        state.transactions.epoch = Some(0);
+        state.transactions.producers = vec![(40, 0, 5, 0, 7)];
+    }
+    let abort = AbortTransaction { partition: partition("t", 0), producer_id: 40, producer_epoch: 0, coordinator_epoch: 0 };
+    let (a, b, c, d, e, f, g) = (each(), each(), each(), each(), each(), each(), each());
+    spawned!(
+        a.list_transactions(&TransactionFilter::default()),
+        b.describe_transaction("tx"),
+        c.describe_transactions(&["tx".to_owned()]),
+        d.describe_producers(&[partition("t", 0)], None),
+        e.transaction_at(&partition("t", 0), Offset(7)),
+        f.abort_transaction(&abort),
+        g.find_hanging(
+            &HangingScope { topics: BTreeMap::from([("t".to_owned(), vec![])]), ..HangingScope::default() },
+            Duration::from_secs(900),
+        ),
     );
 }
 

@@ -2,13 +2,15 @@
 //! KIP-890.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ottla_client::{
-    Client, ClientError, Consumer, ConsumerConfig, ErrorCode, GroupMetadata, IsolationLevel, Offset, OffsetReset, Producer, ProducerConfig,
-    Record,
+    Admin, Client, ClientError, Consumer, ConsumerConfig, ErrorCode, GroupMetadata, HangingScope, HangingTransaction, IsolationLevel,
+    NodeId, Offset, OffsetReset, Producer, ProducerConfig, Record, TransactionFilter,
 };
 use ottla_wire::ApiKey;
 
+use super::scripted::transactions::PRODUCER_ID;
 use super::scripted::{ScriptedBroker, Step};
 use super::{connect, partition, quick, read};
 
@@ -396,4 +398,78 @@ async fn readers_of_committed_records_stop_before_open_transactions_and_others_d
     assert_eq!(ends[&partition("t", 0)], Offset(5));
     assert!(all.next_batch_before(&ends).await.unwrap().is_none());
     assert_eq!(all.position(&partition("t", 0)).await.unwrap(), Offset(5));
+}
+
+#[tokio::test]
+async fn transactions_are_listed_by_what_is_asked_for_and_described() {
+    let broker = broker(2).await;
+    let producer = producer(&broker).await;
+    let transaction = producer.begin().await.unwrap();
+    transaction.send(to(1, "a")).await.unwrap();
+    story(&broker);
+    let admin = Admin::new(&connect(&broker).await);
+    let filter = TransactionFilter {
+        states: vec!["Ongoing".to_owned()],
+        producer_ids: vec![PRODUCER_ID, 5],
+        longer_than: Some(Duration::from_secs(3)),
+        id_pattern: Some("t.*".to_owned()),
+    };
+    let listed = admin.list_transactions(&filter).await.unwrap();
+    assert_eq!(story(&broker), [r#"list ["Ongoing"] [40, 5] 3000 Some("t.*")"#]);
+    let ongoing = |listing: &ottla_client::TransactionListing| {
+        (listing.transactional_id.clone(), listing.producer_id, listing.state.clone(), listing.coordinator.get())
+    };
+    assert_eq!(listed.iter().map(ongoing).collect::<Vec<_>>(), [("tx".to_owned(), PRODUCER_ID, "Ongoing".to_owned(), 1)]);
+    let odd = TransactionFilter { states: vec!["Odd".to_owned()], ..TransactionFilter::default() };
+    assert_eq!(admin.list_transactions(&odd).await.unwrap_err().to_string(), "`Odd` is no state of a transaction");
+    refuse(&broker, ApiKey::DescribeTransactions, &[ErrorCode::NotCoordinator, ErrorCode::CoordinatorLoadInProgress]);
+    let described = admin.describe_transaction("tx").await.unwrap();
+    assert_eq!((described.state.as_str(), described.producer_id, described.producer_epoch), ("Ongoing", PRODUCER_ID, 0));
+    assert_eq!((described.timeout_ms, described.partitions), (60_000, vec![partition("t", 1)]));
+    assert_eq!(described.started.unwrap().get(), 1_700_000_000_000);
+    let unknown = admin.describe_transaction("nobody").await.unwrap_err();
+    assert_eq!(unknown.code(), Some(ErrorCode::TransactionalIdNotFound));
+    transaction.abort().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_hangs_is_what_no_coordinator_knows_to_be_open_there_for_longer_than_it_may_be() {
+    let broker = broker(2).await;
+    let producer = producer(&broker).await;
+    let transaction = producer.begin().await.unwrap();
+    transaction.send(to(0, "a")).await.unwrap();
+    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    // Of the coordinator's producer, one that no coordinator knows, one that wrote just now, and one without a transaction.
+    broker.state.lock().transactions.producers =
+        vec![(PRODUCER_ID, 0, 5, -1, 3), (77, 2, 5, 6, 9), (78, 0, now_ms, 0, 11), (79, 0, 5, 0, -1)];
+    let admin = Admin::new(&connect(&broker).await);
+    let scope = HangingScope { topics: BTreeMap::from([("t".to_owned(), vec![])]), ..HangingScope::default() };
+    let max = Duration::from_secs(900);
+    let hanging = |found: Vec<HangingTransaction>| {
+        found.into_iter().map(|found| (found.partition.to_string(), found.producer.producer_id, found.start.get())).collect::<Vec<_>>()
+    };
+    // The coordinator has it open in t-0, not in t-1.
+    let expected = [("t-0".to_owned(), 77, 9), ("t-1".to_owned(), PRODUCER_ID, 3), ("t-1".to_owned(), 77, 9)];
+    assert_eq!(hanging(admin.find_hanging(&scope, max).await.unwrap()), expected);
+    let one = HangingScope { topics: BTreeMap::from([("t".to_owned(), vec![0])]), ..HangingScope::default() };
+    assert_eq!(hanging(admin.find_hanging(&one, max).await.unwrap()), expected[..1]);
+    let elsewhere = HangingScope { broker: Some(NodeId(2)), ..one.clone() };
+    assert!(admin.find_hanging(&elsewhere, max).await.unwrap().is_empty());
+    let missing = HangingScope { topics: BTreeMap::from([("t".to_owned(), vec![2])]), ..HangingScope::default() };
+    assert!(matches!(admin.find_hanging(&missing, max).await, Err(ClientError::UnknownPartition { partition: 2, .. })));
+
+    story(&broker);
+    let abort = admin.transaction_at(&partition("t", 0), Offset(9)).await.unwrap();
+    // A leader that is another by now is asked again.
+    refuse(&broker, ApiKey::WriteTxnMarkers, &[ErrorCode::NotLeaderOrFollower]);
+    admin.abort_transaction(&abort).await.unwrap();
+    assert_eq!(story(&broker), ["mark t-0 abort 77:2 by 6"; 2]);
+    let unmarked = admin.transaction_at(&partition("t", 0), Offset(3)).await.unwrap();
+    assert_eq!((unmarked.producer_id, unmarked.coordinator_epoch), (PRODUCER_ID, 0));
+    let none = admin.transaction_at(&partition("t", 0), Offset(4)).await.unwrap_err();
+    assert_eq!(none.to_string(), "no open transaction of t-0 begins at offset 4");
+    refuse(&broker, ApiKey::WriteTxnMarkers, &[ErrorCode::TransactionCoordinatorFenced]);
+    let fenced = admin.abort_transaction(&abort).await.unwrap_err();
+    assert_eq!(fenced.code(), Some(ErrorCode::TransactionCoordinatorFenced));
+    transaction.abort().await.unwrap();
 }
