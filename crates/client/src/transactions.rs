@@ -65,7 +65,7 @@ pub struct TransactionDescription {
     pub producer_epoch: i16,
     /// After how many milliseconds an open transaction is aborted.
     pub timeout_ms: i32,
-    /// When the transaction began; `None`: none is open.
+    /// When the transaction began, or the last one where none is open; `None`: not known.
     pub started: Option<TimestampMs>,
     /// Its partitions; once the end is decided, those that wait for their marker.
     pub partitions: Vec<TopicPartition>,

@@ -180,7 +180,7 @@ struct DescribedJson<'a> {
     producer_epoch: i16,
     coordinator: i32,
     timeout_ms: i32,
-    /// Milliseconds since 1970; null: none is open.
+    /// Of the transaction that is open, or the last one: milliseconds since 1970; null: not known.
     started: Option<i64>,
     partitions: BTreeMap<&'a str, Vec<i32>>,
 }
@@ -283,7 +283,7 @@ fn describe(out: &mut Output, json: bool, described: &TransactionDescription) ->
             partitions,
         });
     }
-    let began = started.map_or_else(|| "none is open".to_owned(), |at| format!("{} ({} ago)", timestamp::format_ms(at), age(at)));
+    let began = started.map_or_else(|| "none yet".to_owned(), |at| format!("began {} ({} ago)", timestamp::format_ms(at), age(at)));
     let topic = |(name, partitions): (&&str, &Vec<i32>)| {
         format!("{name}:{}", partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
     };
