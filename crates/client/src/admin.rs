@@ -18,10 +18,9 @@ use ottla_wire::message::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 use ottla_wire::message::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
-use tokio::time::{Instant, sleep};
 
-use crate::backoff::random_u32;
 use crate::metadata::{ClusterView, Topic};
+use crate::retry::{Tries, again};
 use crate::{BrokerInfo, Client, ClientError, PartitionInfo};
 
 /// The first version in which DeleteTopics names topics one by one.
@@ -261,7 +260,7 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with the broker's reason: it exists, its name or a config is not valid …
     pub async fn create_topic(&self, topic: NewTopic) -> Result<CreatedTopic, ClientError> {
-        self.again(|| self.create_topic_once(&topic)).await
+        again!(Tries::brokers(&self.client), self.create_topic_once(&topic))
     }
 
     async fn create_topic_once(&self, topic: &NewTopic) -> Result<CreatedTopic, ClientError> {
@@ -295,7 +294,7 @@ impl Admin {
     /// # Errors
     /// [`ClientError::UnknownTopic`], or [`ClientError::Refused`] with the broker's reason.
     pub async fn delete_topic(&self, name: &str) -> Result<(), ClientError> {
-        self.again(async || {
+        again!(Tries::brokers(&self.client), async {
             let connection = self.client.controller_connection().await?;
             let version = connection.version::<DeleteTopicsRequest<'_>>(i16::MAX)?;
             let by_state = version >= DELETE_BY_STATE;
@@ -309,7 +308,6 @@ impl Admin {
             let result = response.responses.first().ok_or_else(|| answer.malformed("no topic in it"))?;
             check_topic(name, result.error_code, result.error_message.as_deref())
         })
-        .await
     }
 
     /// Raises the number of a topic's partitions. Keys may go to other partitions from then on.
@@ -317,7 +315,7 @@ impl Admin {
     /// # Errors
     /// [`ClientError::UnknownTopic`], or [`ClientError::Refused`] with the broker's reason.
     pub async fn create_partitions(&self, name: &str, count: i32) -> Result<(), ClientError> {
-        self.again(async || {
+        again!(Tries::brokers(&self.client), async {
             let connection = self.client.controller_connection().await?;
             let request = CreatePartitionsRequest {
                 topics: vec![CreatePartitionsTopic { name, count, assignments: None }],
@@ -329,7 +327,6 @@ impl Admin {
             let result = response.results.first().ok_or_else(|| answer.malformed("no topic in it"))?;
             check_topic(name, result.error_code, result.error_message.as_deref())
         })
-        .await
     }
 
     /// All topics, in the order of their names, with their partitions.
@@ -337,12 +334,11 @@ impl Admin {
     /// # Errors
     /// What kept a broker from answering.
     pub async fn list_topics(&self) -> Result<Vec<TopicDescription>, ClientError> {
-        self.again(async || {
+        again!(Tries::brokers(&self.client), async {
             let mut topics = self.ask_for_topics(None).await?;
             topics.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(topics)
         })
-        .await
     }
 
     /// One topic.
@@ -350,11 +346,10 @@ impl Admin {
     /// # Errors
     /// [`ClientError::UnknownTopic`], or what kept a broker from answering.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicDescription, ClientError> {
-        self.again(async || {
+        again!(Tries::brokers(&self.client), async {
             let topics = self.ask_for_topics(Some(name)).await?;
             topics.into_iter().find(|topic| topic.name == name).ok_or_else(|| ClientError::UnknownTopic { topic: name.to_owned() })
         })
-        .await
     }
 
     async fn ask_for_topics(&self, only: Option<&str>) -> Result<Vec<TopicDescription>, ClientError> {
@@ -395,7 +390,7 @@ impl Admin {
     /// [`ClientError::UnknownTopic`], or [`ClientError::Refused`] with the broker's reason.
     pub async fn describe_configs(&self, resource: &ConfigResource) -> Result<Vec<ConfigValue>, ClientError> {
         let name = resource.name();
-        self.again(async || {
+        again!(Tries::brokers(&self.client), async {
             let connection = match resource {
                 // A broker knows its own.
                 ConfigResource::Broker(id) => self.client.connection(*id, crate::client::Purpose::General).await?,
@@ -423,7 +418,6 @@ impl Admin {
             values.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(values)
         })
-        .await
     }
 
     /// Changes configs of something, all of them or none. Those not named stay as they are.
@@ -432,7 +426,7 @@ impl Admin {
     /// [`ClientError::UnknownTopic`], or [`ClientError::Refused`] with the broker's reason.
     pub async fn incremental_alter_configs(&self, resource: &ConfigResource, changes: &[ConfigChange]) -> Result<(), ClientError> {
         let name = resource.name();
-        self.again(async || {
+        again!(Tries::brokers(&self.client), async {
             let connection = match resource {
                 ConfigResource::Broker(id) => self.client.connection(*id, crate::client::Purpose::General).await?,
                 _ => self.client.controller_connection().await?,
@@ -450,7 +444,6 @@ impl Admin {
             let result = response.responses.first().ok_or_else(|| answer.malformed("no resource in it"))?;
             check_resource(resource, result.error_code, result.error_message.as_deref())
         })
-        .await
     }
 
     /// The cluster's id, brokers and controller.
@@ -458,7 +451,7 @@ impl Admin {
     /// # Errors
     /// What kept a broker from answering.
     pub async fn describe_cluster(&self) -> Result<ClusterDescription, ClientError> {
-        self.again(async || {
+        again!(Tries::brokers(&self.client), async {
             let connection = self.client.any_connection().await?;
             let answer = connection.call(&DescribeClusterRequest::default()).await?;
             let response: DescribeClusterResponse<'_> = answer.decode()?;
@@ -477,33 +470,10 @@ impl Admin {
             let controller = Some(NodeId(response.controller_id)).filter(|id| *id != NodeId::NONE);
             Ok(ClusterDescription { cluster_id: response.cluster_id.to_string(), controller, brokers })
         })
-        .await
     }
 
     fn timeout_ms(&self) -> i32 {
         i32::try_from(self.client.config().request_timeout_ms).unwrap_or(i32::MAX)
-    }
-
-    /// Repeats what a broker could not do yet; its refusals, and brokers that cannot be reached at all, are final.
-    pub(crate) async fn again<T>(&self, attempt: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, ClientError> {
-        let deadline = self.client.api_deadline();
-        let mut failures = 0;
-        loop {
-            let error = match attempt().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let moved = error.code() == Some(ErrorCode::NotController);
-            let passes =
-                moved || matches!(error, ClientError::Refused { code, .. } if code.retriable() && code != ErrorCode::RequestTimedOut);
-            // A request that was out may have been done; to repeat a lost one could refuse what it did the first time.
-            if !passes || Instant::now() >= deadline.at {
-                return Err(error);
-            }
-            failures += 1;
-            self.client.request_refresh();
-            sleep(self.client.backoff().after(failures, random_u32())).await;
-        }
     }
 }
 

@@ -249,6 +249,11 @@ settings! {
     compression_type: Compression = Compression::None, "compression.type";
     /// Whether an unknown topic may be made on first use (if the broker's `auto.create.topics.enable` allows it too).
     allow_auto_create_topics: bool = true, "allow.auto.create.topics";
+    /// What a producer of transactions is known by, through its restarts: whoever comes with the same one fences the one before
+    /// and aborts what it left open (KIP-98). With it records go by [`Producer::begin`](crate::Producer::begin) only.
+    transactional_id: Option<String> = None, "transactional.id";
+    /// After how long the cluster aborts a transaction that is not ended. At most the brokers' `transaction.max.timeout.ms`.
+    transaction_timeout_ms: u32 = 60_000, "transaction.timeout.ms", 1..=2_147_483_647;
 }
 
 impl Setting for Option<bool> {
@@ -258,13 +263,19 @@ impl Setting for Option<bool> {
 }
 
 impl ProducerConfig {
-    /// Whether sequences are used: as set, else on exactly when `acks=all` (as in Kafka 3 and later).
+    /// Whether sequences are used: as set, else on exactly when `acks=all` (as in Kafka 3 and later). Transactions need them.
     pub(crate) fn idempotent(&self) -> bool {
-        self.enable_idempotence.unwrap_or(self.acks == Acks::All)
+        self.enable_idempotence.unwrap_or(self.acks == Acks::All || self.transactional_id.is_some())
     }
 
     pub(crate) fn validate(&self, client: &ClientConfig) -> Result<(), ClientError> {
         self.check_ranges()?;
+        if self.transactional_id.as_deref() == Some("") {
+            return Err(invalid("transactional.id", "", "a name, or nothing at all"));
+        }
+        if self.transactional_id.is_some() && !self.idempotent() {
+            return Err(invalid("enable.idempotence", "false", "true with a transactional.id"));
+        }
         if self.idempotent() {
             if self.acks != Acks::All {
                 return Err(invalid("acks", &self.acks.to_wire().to_string(), "`all` when enable.idempotence=true"));

@@ -39,8 +39,17 @@ struct Shared {
     address: String,
     client_id: String,
     request_timeout: Duration,
-    versions: HashMap<i16, (i16, i16)>,
+    spoken: Spoken,
     next_correlation_id: AtomicI32,
+}
+
+/// What the broker speaks.
+#[derive(Debug, Default)]
+struct Spoken {
+    /// Lowest and highest version by API.
+    versions: HashMap<i16, (i16, i16)>,
+    /// The level of `transaction.version` that is in force in the cluster; 0 where the broker does not tell.
+    transaction_version: i16,
 }
 
 /// A whole request on its way to the socket.
@@ -113,12 +122,12 @@ impl Connection {
             max_bytes: config.receive_message_max_bytes,
             address: address.to_owned(),
         };
-        let versions = agree_on_versions(&mut frames, &mut write_half, &config.client_id).await?;
+        let spoken = agree_on_versions(&mut frames, &mut write_half, &config.client_id).await?;
         let shared = Arc::new(Shared {
             address: address.to_owned(),
             client_id: config.client_id.clone(),
             request_timeout: config.request_timeout(),
-            versions,
+            spoken,
             next_correlation_id: AtomicI32::new(1),
         });
         let (queue, requests) = mpsc::channel(QUEUED_REQUESTS_MAX);
@@ -132,11 +141,16 @@ impl Connection {
         self.queue.is_closed()
     }
 
+    /// By which rules transactions run in this cluster: the level of `transaction.version` in force.
+    pub(crate) fn transaction_version(&self) -> i16 {
+        self.shared.spoken.transaction_version
+    }
+
     /// The newest version of `R` that both sides speak, not above `at_most`.
     pub(crate) fn version<'q, R: Request<'q>>(&self, at_most: i16) -> Result<i16, ClientError> {
         let (ours_min, ours_max) = (*R::VERSIONS.start(), (*R::VERSIONS.end()).min(at_most));
         let range = |min: i16, max: i16| if min == max { min.to_string() } else { format!("{min} to {max}") };
-        let broker = self.shared.versions.get(&R::KEY.as_i16());
+        let broker = self.shared.spoken.versions.get(&R::KEY.as_i16());
         broker.map(|(min, max)| (ours_min.max(*min), ours_max.min(*max))).filter(|(min, max)| min <= max).map(|(_, max)| max).ok_or_else(
             || ClientError::NoCommonVersion {
                 address: self.shared.address.clone(),
@@ -253,11 +267,7 @@ fn encode_frame<'q, R: Request<'q>>(request: &R, version: i16, correlation_id: i
 }
 
 /// Asks with our newest ApiVersions; a broker that does not know it answers in version 0 with what it has (KIP-511).
-async fn agree_on_versions(
-    frames: &mut FrameReader,
-    stream: &mut OwnedWriteHalf,
-    client_id: &str,
-) -> Result<HashMap<i16, (i16, i16)>, ClientError> {
+async fn agree_on_versions(frames: &mut FrameReader, stream: &mut OwnedWriteHalf, client_id: &str) -> Result<Spoken, ClientError> {
     let mut version = *<ApiVersionsRequest<'_> as Message<'_>>::VERSIONS.end();
     loop {
         let request = ApiVersionsRequest { client_software_name: "ottla-client", client_software_version: env!("CARGO_PKG_VERSION") };
@@ -282,7 +292,14 @@ async fn agree_on_versions(
             continue;
         }
         match crate::error::code(error_code) {
-            ErrorCode::None => return Ok(response.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect()),
+            ErrorCode::None => {
+                let versions = response.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
+                // Without an epoch the broker does not know what is in force (KIP-584).
+                let in_force = response.finalized_features.iter().filter(|_| response.finalized_features_epoch >= 0);
+                let transactions =
+                    in_force.filter(|feature| feature.name == "transaction.version").map(|feature| feature.max_version_level);
+                return Ok(Spoken { versions, transaction_version: transactions.max().unwrap_or(0) });
+            }
             code => {
                 return Err(ClientError::Refused { subject: format!("versions of {}", frames.address), code, message: None });
             }

@@ -210,6 +210,34 @@ pub enum ClientError {
     /// A record, name or argument that can never be accepted.
     #[error("{0}")]
     InvalidArgument(String),
+    /// The transaction failed: nothing of it is or will be committed, and the producer can begin another.
+    #[error("the transaction of `{transactional_id}` is not committed: {cause}")]
+    TransactionFailed {
+        /// The producer's `transactional.id`.
+        transactional_id: String,
+        /// What it failed by.
+        cause: Box<ClientError>,
+    },
+    /// How the transaction ends was said, and not confirmed in time. The next `begin` goes on asking for the same end before it
+    /// begins anything: if it succeeds, the transaction has ended as was asked.
+    #[error("the end of the transaction of `{transactional_id}` is not confirmed within {waited_ms} ms (max.block.ms); the next begin asks for it again{}", last.as_ref().map(|e| format!("; last: {e}")).unwrap_or_default())]
+    TransactionUndecided {
+        /// The producer's `transactional.id`.
+        transactional_id: String,
+        /// How long was waited.
+        waited_ms: u64,
+        /// What the last try ran into.
+        last: Option<Box<ClientError>>,
+    },
+    /// The producer cannot go on: another has taken over its transactional id, or it may not use it. Whoever is to go on makes
+    /// a new one.
+    #[error("the producer of transactional.id `{transactional_id}` has ended: {cause}")]
+    ProducerEnded {
+        /// Its `transactional.id`.
+        transactional_id: String,
+        /// Why.
+        cause: Box<ClientError>,
+    },
     /// Used after it was closed, or its task ended.
     #[error("the {0} is closed")]
     Closed(&'static str),
@@ -234,6 +262,7 @@ impl ClientError {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             ClientError::Refused { code, .. } => Some(*code),
+            ClientError::TransactionFailed { cause, .. } | ClientError::ProducerEnded { cause, .. } => cause.code(),
             _ => None,
         }
     }

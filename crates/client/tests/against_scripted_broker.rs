@@ -2,6 +2,8 @@
 
 mod membership;
 mod scripted;
+mod spawned;
+mod transactions;
 
 use ottla_client::{
     Acks, Client, ClientConfig, ClientError, Consumer, ConsumerConfig, ErrorCode, Offset, OffsetReset, Producer, ProducerConfig, Record,

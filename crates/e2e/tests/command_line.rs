@@ -162,7 +162,8 @@ fn a_failure_is_one_line_that_says_what_to_do() {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in [&["serve"][..], &["topic"], &["topic", "create"], &["produce"], &["consume"], &["config"]] {
+    for command in [&["serve"][..], &["topic"], &["topic", "create"], &["produce"], &["consume"], &["txn"], &["txn", "abort"], &["config"]]
+    {
         let help = run(&mut ottla(&[command, &["--help"]].concat())).ok();
         assert!(help.stdout.contains("Example"), "{help}");
     }

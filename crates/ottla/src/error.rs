@@ -80,6 +80,10 @@ fn remedy(error: &ClientError) -> Option<String> {
             Some("see it with `ottla topic describe`, change it with `ottla topic alter`".to_owned())
         }
         ClientError::Refused { code: ErrorCode::GroupIdNotFound, .. } => Some("see `ottla group list`".to_owned()),
+        ClientError::Refused { code: ErrorCode::TransactionalIdNotFound, .. } => Some("see `ottla txn list`".to_owned()),
+        ClientError::Refused { code: ErrorCode::TransactionCoordinatorFenced, .. } => {
+            Some("name the epoch that `ottla txn find-hanging --json` tells by --coordinator-epoch".to_owned())
+        }
         ClientError::Refused { code: ErrorCode::NonEmptyGroup, .. } => Some("stop its consumers first".to_owned()),
         _ => None,
     }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{config, consume, group, perf, produce, serve, topic};
+use commands::{config, consume, group, perf, produce, serve, topic, txn};
 
 /// Exit codes, and the sources of settings: the end of every `--help`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 not understood (wrong arguments or settings).";
@@ -47,6 +47,7 @@ enum Command {
     Produce(produce::ProduceArgs),
     Consume(consume::ConsumeArgs),
     Group(group::GroupArgs),
+    Txn(txn::TxnArgs),
     Config(config::ConfigArgs),
     Perf(perf::PerfArgs),
 }
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Some(Command::Produce(args)) => in_runtime(produce::run(args)),
         Some(Command::Consume(args)) => in_runtime(consume::run(args)),
         Some(Command::Group(args)) => in_runtime(group::run(args)),
+        Some(Command::Txn(args)) => in_runtime(txn::run(args)),
         Some(Command::Config(args)) => in_runtime(config::run(args)),
         // Blocking sockets and threads of its own: the broker is to be measured, not a runtime.
         Some(Command::Perf(args)) => perf::run(args),

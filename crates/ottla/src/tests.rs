@@ -48,6 +48,13 @@ fn what_users_type_is_understood() {
         "ottla group reset-offsets g --topic logs --topic orders:0,2 --shift-by -10 --dry-run --json",
         "ottla group reset-offsets g --to-datetime 2026-01-31T12:00:00Z",
         "ottla group delete a b --if-exists",
+        "ottla txn list --state ongoing --state prepare-commit --producer-id 5 --longer-than 5m --id-pattern billing-.* --json",
+        "ottla txn describe a b --bootstrap-server a:9092",
+        "ottla txn find-hanging --broker 1 --topic orders:0,2 --topic logs --max-timeout 1h",
+        "ottla txn abort orders:0 --start-offset 4711 --json",
+        "ottla txn abort orders:0 --producer-id 5 --producer-epoch 1 --coordinator-epoch 2",
+        "ottla produce logs --transactional-id loader",
+        "ottla consume logs --isolation-level read-committed",
         "ottla config describe --topic logs --all",
         "ottla config set --broker 1 log.retention.ms=1",
         "ottla config delete --broker-defaults log.retention.ms",
@@ -79,6 +86,14 @@ fn what_cannot_be_meant_is_refused_with_exit_code_2() {
         ("ottla group reset-offsets g --to-datetime soon", ErrorKind::ValueValidation),
         ("ottla consume logs --group g --from 5", ErrorKind::ArgumentConflict),
         ("ottla consume logs --group-protocol consumer", ErrorKind::MissingRequiredArgument),
+        ("ottla txn list --state open", ErrorKind::InvalidValue),
+        ("ottla txn list --longer-than 5", ErrorKind::ValueValidation),
+        ("ottla txn describe", ErrorKind::MissingRequiredArgument),
+        ("ottla txn abort orders:0", ErrorKind::MissingRequiredArgument),
+        ("ottla txn abort orders --start-offset 1", ErrorKind::ValueValidation),
+        ("ottla txn abort orders:0 --producer-id 1", ErrorKind::MissingRequiredArgument),
+        ("ottla txn abort orders:0 --start-offset 1 --producer-id 1 --producer-epoch 1", ErrorKind::ArgumentConflict),
+        ("ottla produce logs --transactional-id a --acks 1", ErrorKind::ArgumentConflict),
         ("ottla config describe", ErrorKind::MissingRequiredArgument),
         ("ottla config set --topic a --broker 1 b=c", ErrorKind::ArgumentConflict),
         ("ottla perf produce load --create", ErrorKind::MissingRequiredArgument),
@@ -96,7 +111,7 @@ fn what_cannot_be_meant_is_refused_with_exit_code_2() {
 
 #[test]
 fn every_command_has_examples_and_says_its_exit_codes() {
-    for path in [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["group"], &["config"], &["perf"]] {
+    for path in [&[][..], &["serve"], &["topic"], &["produce"], &["consume"], &["group"], &["txn"], &["config"], &["perf"]] {
         let text = help(path);
         let title = format!("ottla {}", path.join(" "));
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{title} is wrapped by terminals: {text}");
@@ -138,6 +153,7 @@ fn the_examples_of_the_help_can_be_typed() {
         &["produce"],
         &["consume"],
         &["group"],
+        &["txn"],
         &["config"],
         &["perf"],
         &["perf", "produce"],

@@ -14,9 +14,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Consumer, Position, Reading, SeekTo};
+use crate::coordinator::{self, Key};
 use crate::group::membership::{Asking, Event, Membership, Shared, What};
-use crate::group::offsets::{self, CommittedOffset, Committer};
-use crate::group::{Repeat, Tries, coordinator};
+use crate::group::offsets::{self, CommittedOffset, Committer, GroupMetadata};
+use crate::retry::{Repeat, Tries, again};
 use crate::{Client, ClientError};
 
 /// What to do when a consumer's partitions change. Called within [`Consumer::next_batch`] and [`Consumer::close`]; the other
@@ -224,6 +225,16 @@ impl Consumer {
         fetch(&self.client, self.group()?, partitions).await
     }
 
+    /// Who this consumer is in its group, for [`Transaction::send_offsets`](crate::Transaction::send_offsets). To be asked for
+    /// anew with each transaction: it changes with each rebalance.
+    ///
+    /// # Errors
+    /// [`ClientError::InvalidArgument`] without a `group.id`.
+    pub fn group_metadata(&self) -> Result<GroupMetadata, ClientError> {
+        let committer = self.subscription.as_ref().map(|subscription| subscription.membership.shared.committer());
+        Ok(GroupMetadata::new(self.group()?, committer.unwrap_or_else(Committer::nobody)))
+    }
+
     fn group(&self) -> Result<&str, ClientError> {
         let group = self.config.group_id.as_deref();
         group.ok_or_else(|| ClientError::InvalidArgument("group.id is not set: subscribing and committing need it".to_owned()))
@@ -381,17 +392,10 @@ async fn fetch(
     group: &str,
     partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
-    let mut tries = Tries::new(client, Repeat::Lost);
-    loop {
-        let tried = async {
-            let (connection, _) = coordinator(client, group).await?;
-            offsets::fetch_once(&connection, group, Some(partitions)).await
-        };
-        match tried.await {
-            Ok(committed) => return Ok(committed),
-            Err(error) => tries.failed(client, group, error).await?,
-        }
-    }
+    again!(Tries::coordinator(client, Key::Group(group), Repeat::Lost), async {
+        let (connection, _) = coordinator::connect(client, Key::Group(group)).await?;
+        offsets::fetch_once(&connection, group, Some(partitions)).await
+    })
 }
 
 /// As the member that `shared` is of, or as nobody.
@@ -401,16 +405,9 @@ async fn commit(
     shared: Option<Arc<Shared>>,
     offsets: &BTreeMap<TopicPartition, Offset>,
 ) -> Result<(), ClientError> {
-    let mut tries = Tries::new(client, Repeat::Lost);
-    loop {
-        let tried = async {
-            let (connection, _) = coordinator(client, group).await?;
-            let committer = shared.as_ref().map_or_else(Committer::nobody, |shared| shared.committer());
-            offsets::commit_once(&connection, group, &committer, offsets).await
-        };
-        match tried.await {
-            Ok(()) => return Ok(()),
-            Err(error) => tries.failed(client, group, error).await?,
-        }
-    }
+    again!(Tries::coordinator(client, Key::Group(group), Repeat::Lost), async {
+        let (connection, _) = coordinator::connect(client, Key::Group(group)).await?;
+        let committer = shared.as_ref().map_or_else(Committer::nobody, |shared| shared.committer());
+        offsets::commit_once(&connection, group, &committer, offsets).await
+    })
 }

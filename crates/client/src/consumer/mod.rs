@@ -306,6 +306,34 @@ impl Consumer {
     /// What repeating cannot mend: a damaged batch, no valid position with `auto.offset.reset=none`, a topic that is gone.
     /// The other partitions can be read on by calling again.
     pub async fn next_batch(&mut self) -> Result<RecordBatch, ClientError> {
+        loop {
+            // Never without a batch, as nothing is ever enough.
+            if let Some(batch) = self.next_batch_unless(|_| false).await? {
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// As [`next_batch`](Self::next_batch), as long as one of the partitions in `ends` is read and its position is before its end;
+    /// then `None`. An end need not have a record before it: markers of transactions have offsets as well.
+    ///
+    /// # Errors
+    /// As [`next_batch`](Self::next_batch).
+    pub async fn next_batch_before(&mut self, ends: &BTreeMap<TopicPartition, Offset>) -> Result<Option<RecordBatch>, ClientError> {
+        let is_before = |reading: &Reading, end: &Offset| match reading.position {
+            Position::At(offset) => offset < end.0,
+            Position::Unset | Position::To(_) => true,
+        };
+        self.next_batch_unless(|consumer| {
+            !ends.iter().any(|(partition, end)| {
+                consumer.partitions.get(partition).is_some_and(|reading| !reading.paused && is_before(reading, end))
+            })
+        })
+        .await
+    }
+
+    /// The next batch; `None` as soon as it is enough.
+    async fn next_batch_unless(&mut self, enough: impl Fn(&Consumer) -> bool) -> Result<Option<RecordBatch>, ClientError> {
         if self.partitions.is_empty() && self.subscription.is_none() {
             return Err(ClientError::InvalidArgument("no partition is assigned".to_owned()));
         }
@@ -317,12 +345,18 @@ impl Consumer {
         let mut views = self.client.subscribe();
         loop {
             self.rebalance().await?;
+            if enough(self) {
+                return Ok(None);
+            }
             if let Some(batch) = self.take_ready()? {
                 // Before handing out: the next fetch is on its way while this batch is worked on.
                 if self.look_for_work {
                     self.trouble = self.start_work().err();
                 }
-                return Ok(batch);
+                return Ok(Some(batch));
+            }
+            if enough(self) {
+                return Ok(None);
             }
             let waits = self.start_work()?;
             let next_commit = self.next_commit();

@@ -17,10 +17,12 @@ use ottla_wire::message::offset_delete::{
 use ottla_wire::{Data, Reader};
 
 use super::offsets::{self, CommittedOffset, Committer, by_topic};
-use super::{Repeat, ask_coordinator, check, find_coordinator_once, subject};
+use super::{check, subject};
 use crate::client::Purpose;
 use crate::connection::Connection;
 use crate::consumer::{OffsetAndTimestamp, SeekTo};
+use crate::coordinator::{self, Key};
+use crate::retry::{Repeat, Tries, again};
 use crate::{Admin, BrokerInfo, ClientError, IsolationLevel};
 
 /// What classic groups of consumers are for.
@@ -152,7 +154,7 @@ impl Admin {
     /// # Errors
     /// What kept the brokers from telling, for `default.api.timeout.ms`.
     pub async fn find_coordinator(&self, group: &str) -> Result<BrokerInfo, ClientError> {
-        self.again(|| find_coordinator_once(&self.client, group)).await
+        again!(Tries::brokers(&self.client), coordinator::find(&self.client, Key::Group(group)))
     }
 
     /// All groups of all brokers, in the order of their names.
@@ -160,7 +162,7 @@ impl Admin {
     /// # Errors
     /// What kept one of the brokers from answering.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>, ClientError> {
-        self.again(async || {
+        again!(Tries::brokers(&self.client), async {
             let brokers: Vec<NodeId> = self.client.refreshed(self.client.api_deadline()).await?.brokers.keys().copied().collect();
             let mut groups = BTreeMap::new();
             for broker in brokers {
@@ -187,7 +189,6 @@ impl Admin {
             }
             Ok(groups.into_values().collect())
         })
-        .await
     }
 
     /// A group of either protocol.
@@ -195,16 +196,17 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with GROUP_ID_NOT_FOUND where there is none.
     pub async fn describe_group(&self, group: &str) -> Result<GroupDescription, ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Lost, async |connection, coordinator| {
+        again!(Tries::coordinator(&self.client, Key::Group(group), Repeat::Lost), async {
+            let (connection, coordinator) = coordinator::connect(&self.client, Key::Group(group)).await?;
+
             // Older brokers know groups of one protocol only.
             if connection.version::<ConsumerGroupDescribeRequest<'_>>(i16::MAX).is_ok()
-                && let Some(described) = describe_new(&connection, group, coordinator).await?
+                && let Some(described) = describe_new(&connection, group, &coordinator).await?
             {
                 return Ok(described);
             }
-            describe_classic(&connection, group, coordinator).await
+            describe_classic(&connection, group, &coordinator).await
         })
-        .await
     }
 
     /// Deletes a group with its offsets.
@@ -212,13 +214,14 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with GROUP_ID_NOT_FOUND, or NON_EMPTY_GROUP while it has members.
     pub async fn delete_group(&self, group: &str) -> Result<(), ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Refused, async |connection, _| {
+        again!(Tries::coordinator(&self.client, Key::Group(group), Repeat::Refused), async {
+            let (connection, _) = coordinator::connect(&self.client, Key::Group(group)).await?;
+
             let answer = connection.call(&DeleteGroupsRequest { groups_names: vec![group] }).await?;
             let response: DeleteGroupsResponse<'_> = answer.decode()?;
             let result = response.results.first().ok_or_else(|| answer.malformed("no group in it"))?;
             check(group, result.error_code, None)
         })
-        .await
     }
 
     /// How far a group has read, in all partitions that it has offsets in. Of a group that does not exist: nothing.
@@ -226,7 +229,10 @@ impl Admin {
     /// # Errors
     /// What kept the coordinator from answering, for `default.api.timeout.ms`.
     pub async fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>, ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Lost, async |connection, _| offsets::fetch_once(&connection, group, None).await).await
+        again!(Tries::coordinator(&self.client, Key::Group(group), Repeat::Lost), async {
+            let (connection, _) = coordinator::connect(&self.client, Key::Group(group)).await?;
+            offsets::fetch_once(&connection, group, None).await
+        })
     }
 
     /// Sets how far a group has read. A group that does not exist is made, to keep the offsets.
@@ -234,10 +240,11 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with UNKNOWN_MEMBER_ID while the group has members: only they may.
     pub async fn alter_group_offsets(&self, group: &str, to: &BTreeMap<TopicPartition, Offset>) -> Result<(), ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Lost, async |connection, _| {
+        again!(Tries::coordinator(&self.client, Key::Group(group), Repeat::Lost), async {
+            let (connection, _) = coordinator::connect(&self.client, Key::Group(group)).await?;
+
             offsets::commit_once(&connection, group, &Committer::nobody(), to).await
         })
-        .await
     }
 
     /// Forgets how far a group has read some partitions (KIP-496).
@@ -245,7 +252,9 @@ impl Admin {
     /// # Errors
     /// [`ClientError::Refused`] with GROUP_SUBSCRIBED_TO_TOPIC while members read the topic.
     pub async fn delete_group_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<(), ClientError> {
-        ask_coordinator(&self.client, group, Repeat::Lost, async |connection, _| {
+        again!(Tries::coordinator(&self.client, Key::Group(group), Repeat::Lost), async {
+            let (connection, _) = coordinator::connect(&self.client, Key::Group(group)).await?;
+
             let topics = by_topic(partitions.iter().map(|partition| (partition, ())))
                 .into_iter()
                 .map(|(name, partitions)| OffsetDeleteRequestTopic {
@@ -268,7 +277,6 @@ impl Admin {
             }
             Ok(())
         })
-        .await
     }
 
     /// What is where in partitions: their first and last offsets, and what was written at a time. `None`: no record that late.

@@ -16,9 +16,9 @@ use tokio::time::{Instant, timeout};
 
 use super::classic::Classic;
 use super::coordinated::Coordinated;
-use super::find_coordinator_once;
 use super::offsets::Committer;
 use crate::connection::Connection;
+use crate::coordinator::{self, Key};
 use crate::{BrokerInfo, Client, ClientError, ConsumerConfig, GroupProtocol};
 
 /// Events on their way to the consumer: the task waits for each to be done, and the last one ends it.
@@ -239,7 +239,7 @@ impl Link {
         if let Some((connection, _)) = self.connected.as_ref().filter(|(connection, _)| !connection.is_closed()) {
             return Ok(connection.clone());
         }
-        let coordinator = find_coordinator_once(&self.client, &self.group).await?;
+        let coordinator = coordinator::find(&self.client, Key::Group(&self.group)).await?;
         let connection = Connection::open(&coordinator.address(), self.client.config()).await?;
         self.connected = Some((connection.clone(), coordinator));
         Ok(connection)

@@ -51,6 +51,44 @@ impl Committer {
     }
 }
 
+/// Who commits offsets of a group in a [`Transaction`](crate::Transaction): one of its members, or somebody who assigns to
+/// itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMetadata {
+    group_id: String,
+    committer: Committer,
+}
+
+impl GroupMetadata {
+    /// Nobody in particular: the group's offsets are kept without it having members.
+    pub fn of_group(group_id: &str) -> GroupMetadata {
+        GroupMetadata { group_id: group_id.to_owned(), committer: Committer::nobody() }
+    }
+
+    pub(crate) fn new(group_id: &str, committer: Committer) -> GroupMetadata {
+        GroupMetadata { group_id: group_id.to_owned(), committer }
+    }
+
+    /// The group.
+    pub fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    /// The member's id; empty: none.
+    pub fn member_id(&self) -> &str {
+        &self.committer.member_id
+    }
+
+    /// The member's generation, or its epoch in a group of the new protocol; -1: of no member.
+    pub fn generation(&self) -> i32 {
+        self.committer.generation
+    }
+
+    pub(crate) fn committer(&self) -> &Committer {
+        &self.committer
+    }
+}
+
 /// By topic, as requests have it.
 pub(crate) fn by_topic<'p, T>(partitions: impl IntoIterator<Item = (&'p TopicPartition, T)>) -> BTreeMap<&'p str, Vec<(i32, T)>> {
     let mut topics: BTreeMap<&str, Vec<(i32, T)>> = BTreeMap::new();

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::batch::{Batch, ID_SPAN, Identity, NewBatch, Place};
 use super::outcome::{BatchOutcome, Delivery};
 use super::partitioner::{Choices, Sticky, partition_for_key};
+use super::scope::Scope;
 use crate::ClientError;
 use crate::backoff::Backoff;
 use crate::metadata::Topic;
@@ -39,6 +40,8 @@ pub(crate) struct Limits {
     pub(crate) backoff: Backoff,
     pub(crate) compression: Compression,
     pub(crate) idempotent: bool,
+    /// Batches go out within transactions only.
+    pub(crate) transactional: bool,
     pub(crate) request_max_bytes: usize,
     /// Requests out to one broker.
     pub(crate) in_flight_requests_max: usize,
@@ -74,6 +77,8 @@ pub(crate) struct Drained {
     pub(crate) leaderless: bool,
     /// Something is ready and waits for a producer id.
     pub(crate) needs_identity: bool,
+    /// These have something ready and are to be added to the transaction first.
+    pub(crate) to_add: Vec<(Arc<str>, i32)>,
 }
 
 /// The answer to one batch.
@@ -147,6 +152,8 @@ pub(crate) struct Accumulator {
     /// While above 0, no batch waits for more records.
     hurried: u32,
     requests_out: HashMap<NodeId, usize>,
+    /// The transaction that is open.
+    scope: Option<Scope>,
     closed: Option<ClientError>,
 }
 
@@ -162,6 +169,7 @@ impl Accumulator {
             expires_at: None,
             hurried: 0,
             requests_out: HashMap::new(),
+            scope: None,
             closed: None,
         }
     }
@@ -177,6 +185,9 @@ impl Accumulator {
     ) -> Result<Appended, ClientError> {
         if let Some(closed) = &self.closed {
             return Err(closed.clone());
+        }
+        if self.limits.transactional {
+            self.scope.as_ref().ok_or_else(Scope::missing)?.check()?;
         }
         let record_bytes = record_len_max(input.key, input.value, input.headers);
         if HEADER_LEN + record_bytes > self.limits.request_max_bytes {
@@ -229,6 +240,7 @@ impl Accumulator {
             id: self.next_id,
             topic: topic.name.clone(),
             partition,
+            transactional: self.limits.transactional,
             compression: self.limits.compression,
             size_max_bytes: self.limits.batch_size_bytes,
             reserved_bytes,
@@ -264,6 +276,9 @@ impl Accumulator {
         let mut drained = Drained::default();
         let mut sizes: HashMap<NodeId, (usize, Vec<Batch>)> = HashMap::new();
         let pressed = self.hurried > 0 || self.closed.is_some();
+        if self.limits.transactional && self.scope.as_ref().is_none_or(|scope| scope.check().is_err()) {
+            return drained;
+        }
         for _ in 0..self.active.len() {
             let Some(slot) = self.active.pop_front() else { break };
             let queue = &mut self.queues[slot];
@@ -305,6 +320,12 @@ impl Accumulator {
                 drained.wake_by(now);
                 continue;
             }
+            if let Some(scope) = &mut self.scope
+                && !scope.admits(slot)
+            {
+                drained.to_add.extend(scope.to_be_added(slot).then(|| (queue.topic.clone(), queue.partition)));
+                continue;
+            }
             if self.limits.idempotent && !queue.place_front(self.identity) {
                 drained.needs_identity = true;
                 continue;
@@ -317,6 +338,11 @@ impl Accumulator {
             if queue.queued.front().is_some() {
                 drained.wake_by(now);
             }
+        }
+        if let Some(scope) = &mut self.scope
+            && !drained.to_add.is_empty()
+        {
+            scope.adding = true;
         }
         for (node, (_, batches)) in sizes {
             if !batches.is_empty() {
@@ -360,7 +386,7 @@ impl Accumulator {
                     }
                     Err(batch) => {
                         let error = refused(&batch, ErrorCode::MessageTooLarge, message);
-                        aftermath.released_bytes = queue.give_up(*batch, error);
+                        aftermath.released_bytes = queue.give_up(*batch, error, &mut self.scope);
                     }
                 }
             }
@@ -369,7 +395,10 @@ impl Accumulator {
                 // the sequence has a gap.
                 let out_of_sequence = self.limits.idempotent
                     && matches!(code, ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId | ErrorCode::InvalidProducerEpoch);
-                queue.restart |= out_of_sequence && queue.is_oldest(batch.id);
+                let gap = out_of_sequence && queue.is_oldest(batch.id);
+                queue.restart |= gap;
+                // Of a transaction nothing can be sent anew: it is to be aborted.
+                let lasting = self.limits.transactional && (gap || code == ErrorCode::InvalidProducerEpoch);
                 aftermath.refresh_metadata = matches!(
                     code,
                     ErrorCode::NotLeaderOrFollower
@@ -381,21 +410,25 @@ impl Accumulator {
                         | ErrorCode::KafkaStorageError
                 );
                 let error = refused(&batch, code, message);
-                if out_of_sequence || code.retriable() {
+                if !lasting && (out_of_sequence || code.retriable()) {
                     aftermath.released_bytes = self.again(slot, batch, error, now);
                 } else {
-                    aftermath.released_bytes = queue.give_up(batch, error);
+                    aftermath.released_bytes = queue.give_up(batch, error, &mut self.scope);
                 }
             }
             Verdict::Unsent(error) => {
                 // An answer that is nonsense is a lost answer: asked again, the broker may make sense.
                 let nonsense = matches!(error, ClientError::Malformed { .. } | ClientError::ResponseTooLarge { .. });
                 aftermath.refresh_metadata = error.is_retriable() || nonsense;
-                aftermath.released_bytes =
-                    if aftermath.refresh_metadata { self.again(slot, batch, error, now) } else { queue.give_up(batch, error) };
+                aftermath.released_bytes = if aftermath.refresh_metadata {
+                    self.again(slot, batch, error, now)
+                } else {
+                    queue.give_up(batch, error, &mut self.scope)
+                };
             }
         }
         self.settle(slot);
+        aftermath.released_bytes += self.drop_failed();
         aftermath
     }
 
@@ -404,10 +437,10 @@ impl Accumulator {
         let queue = &mut self.queues[slot];
         if batch.deadline <= now {
             let error = timed_out(&batch, self.limits.delivery_timeout, Some(error));
-            return queue.give_up(batch, error);
+            return queue.give_up(batch, error, &mut self.scope);
         }
         if batch.failures >= self.limits.retries {
-            return queue.give_up(batch, error);
+            return queue.give_up(batch, error, &mut self.scope);
         }
         batch.failures += 1;
         batch.not_before = Some(now + self.limits.backoff.after(batch.failures, 200));
@@ -434,24 +467,28 @@ impl Accumulator {
             let queue = &mut self.queues[slot];
             for out in queue.out.iter().filter(|out| out.deadline <= now) {
                 // Those who wait are told; the batch itself is dealt with when its answer comes.
-                out.outcome.failed(ClientError::DeliveryTimeout {
+                let error = ClientError::DeliveryTimeout {
                     topic: queue.topic.to_string(),
                     partition: queue.partition,
                     waited_ms: now.duration_since(out.created).as_millis() as u64,
                     last: None,
-                });
+                };
+                if let Some(scope) = &mut self.scope {
+                    scope.fail(&error);
+                }
+                out.outcome.failed(error);
             }
             while let Some(batch) = queue.queued.pop_front_if(|batch| batch.deadline <= now) {
                 let last = batch.last_error.clone();
                 let error = timed_out(&batch, self.limits.delivery_timeout, last);
-                released_bytes += queue.give_up(batch, error);
+                released_bytes += queue.give_up(batch, error, &mut self.scope);
             }
             let deadlines = queue.out.iter().map(|out| out.deadline).filter(|at| *at > now);
             let earliest = deadlines.chain(queue.queued.front().map(|batch| batch.deadline)).min();
             self.expires_at = [self.expires_at, earliest].into_iter().flatten().min();
             self.settle(slot);
         }
-        released_bytes
+        released_bytes + self.drop_failed()
     }
 
     /// The producer id arrived.
@@ -460,7 +497,60 @@ impl Accumulator {
     }
 
     pub(crate) fn needs_identity(&self) -> bool {
-        self.limits.idempotent && self.identity.is_none()
+        self.limits.idempotent && !self.limits.transactional && self.identity.is_none()
+    }
+
+    /// A transaction begins. Nothing is queued or out.
+    pub(crate) fn begin(&mut self, identity: Identity, scope: Scope) {
+        self.identity = Some(identity);
+        self.scope = Some(scope);
+    }
+
+    /// The transaction that is open.
+    pub(crate) fn scope(&mut self) -> Option<&mut Scope> {
+        self.scope.as_mut()
+    }
+
+    /// The coordinator has these partitions in the transaction, or refused.
+    pub(crate) fn added(&mut self, partitions: &[(Arc<str>, i32)], result: Result<(), ClientError>) -> u32 {
+        let slots: Vec<usize> = partitions.iter().filter_map(|(topic, partition)| self.slot(topic, *partition)).collect();
+        if let Some(scope) = &mut self.scope {
+            scope.added(slots, result);
+        }
+        self.drop_failed()
+    }
+
+    /// The transaction can only be aborted. Gives the bytes to release.
+    pub(crate) fn fail_transaction(&mut self, error: &ClientError) -> u32 {
+        if let Some(scope) = &mut self.scope {
+            scope.fail(error);
+        }
+        self.drop_failed()
+    }
+
+    /// No request of the transaction is out.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queues.iter().all(|queue| queue.out.is_empty()) && self.scope.as_ref().is_none_or(|scope| !scope.adding)
+    }
+
+    /// The transaction ends here, with nothing out.
+    pub(crate) fn end(&mut self) -> Option<Scope> {
+        self.scope.take()
+    }
+
+    /// Of a failed transaction nothing more goes out. Gives the bytes to release.
+    fn drop_failed(&mut self) -> u32 {
+        let Some(scope) = &mut self.scope else { return 0 };
+        let Err(error) = scope.check() else { return 0 };
+        let mut released_bytes = 0;
+        for queue in &mut self.queues {
+            for batch in queue.queued.drain(..) {
+                scope.gap |= batch.place.is_some();
+                batch.outcome.failed(error.clone());
+                released_bytes += batch.reserved_bytes;
+            }
+        }
+        released_bytes
     }
 
     /// From now until [`unhurry`](Self::unhurry) nothing lingers: somebody waits, for a flush or for memory.
@@ -531,7 +621,7 @@ impl Accumulator {
             return;
         }
         queue.recovering = false;
-        if std::mem::take(&mut queue.restart) {
+        if std::mem::take(&mut queue.restart) && !self.limits.transactional {
             // Another partition may have raised the epoch already; then that one is new to this partition too.
             if queue.identity == self.identity {
                 self.identity = self.identity.and_then(Identity::raised);
@@ -600,8 +690,12 @@ impl PartitionQueue {
         self.queued.insert(at, batch);
     }
 
-    /// A batch fails for good. Gives the bytes to release.
-    fn give_up(&mut self, batch: Batch, error: ClientError) -> u32 {
+    /// A batch fails for good, and with it the transaction that it is of. Gives the bytes to release.
+    fn give_up(&mut self, batch: Batch, error: ClientError, scope: &mut Option<Scope>) -> u32 {
+        if let Some(scope) = scope {
+            scope.fail(&error);
+            scope.gap |= batch.place.is_some();
+        }
         batch.outcome.failed(error);
         // Those behind it will be refused, if they had a place behind its.
         self.recovering |= batch.place.is_some();

@@ -33,6 +33,7 @@ fn limits() -> Limits {
         backoff: Backoff::new(100, 1_000),
         compression: Compression::None,
         idempotent: true,
+        transactional: false,
         request_max_bytes: 1 << 20,
         in_flight_requests_max: 5,
     }

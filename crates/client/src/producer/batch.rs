@@ -44,6 +44,7 @@ pub(crate) struct Batch {
     id_span: u64,
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
+    transactional: bool,
     payload: Payload,
     pub(crate) record_count: u32,
     /// Taken from `buffer.memory`; given back when the batch is done.
@@ -65,6 +66,7 @@ pub(crate) struct NewBatch {
     pub(crate) id: u64,
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
+    pub(crate) transactional: bool,
     pub(crate) compression: Compression,
     pub(crate) size_max_bytes: usize,
     pub(crate) reserved_bytes: u32,
@@ -89,6 +91,7 @@ impl Batch {
             outcome: BatchOutcome::new(new.topic.clone(), new.partition),
             topic: new.topic,
             partition: new.partition,
+            transactional: new.transactional,
         }
     }
 
@@ -122,6 +125,9 @@ impl Batch {
             let mut builder = std::mem::replace(&mut **builder, BatchBuilder::new(Compression::None, 0));
             if let Some(place) = self.place {
                 builder = builder.producer(place.identity.producer_id, place.identity.producer_epoch, place.base_sequence);
+            }
+            if self.transactional {
+                builder = builder.transactional();
             }
             let bytes = builder.build().map_err(|cause| broken(&cause))?;
             self.payload = Payload::Sealed(bytes, self.place);
@@ -164,6 +170,7 @@ impl Batch {
             id_span,
             topic: self.topic.clone(),
             partition: self.partition,
+            transactional: self.transactional,
             payload: Payload::Open(Box::new(builder)),
             record_count,
             reserved_bytes,

@@ -7,11 +7,15 @@ mod accumulator;
 #[cfg(test)]
 mod accumulator_tests;
 mod batch;
+mod coordinator;
 mod outcome;
 pub mod partitioner;
+mod scope;
 mod sender;
+mod transaction;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ottla_model::TimestampMs;
@@ -21,11 +25,13 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub use outcome::{Delivery, RecordMetadata};
+pub use transaction::Transaction;
 
 use crate::backoff::random_u32;
 use crate::client::Deadline;
 use crate::{Client, ClientError, ProducerConfig};
 use accumulator::{Accumulator, Appended, Input, Limits};
+use transaction::Transactions;
 
 /// A record to send. Borrows everything: the bytes are copied once, into their batch.
 ///
@@ -130,6 +136,10 @@ struct Shared {
     memory: Semaphore,
     /// Something to look at: new batches, answers, a producer id, a flush.
     wake: Notify,
+    /// With a `transactional.id`.
+    transactions: Option<Transactions>,
+    /// How many have begun.
+    transactions_begun: AtomicU64,
 }
 
 impl Producer {
@@ -147,12 +157,15 @@ impl Producer {
             backoff: client.backoff(),
             compression: config.compression_type,
             idempotent: config.idempotent(),
+            transactional: config.transactional_id.is_some(),
             request_max_bytes: config.max_request_size as usize,
             in_flight_requests_max: config.max_in_flight_requests_per_connection as usize,
         };
         let shared = Arc::new(Shared {
             client: client.clone(),
             memory: Semaphore::new(config.buffer_memory as usize),
+            transactions: Transactions::new(client, &config),
+            transactions_begun: AtomicU64::new(0),
             config,
             accumulator: Mutex::new(Accumulator::new(limits)),
             wake: Notify::new(),
@@ -172,41 +185,13 @@ impl Producer {
     }
 
     /// Queues a record; the returned future is its acknowledgement. Waits only while metadata or memory is missing, at
-    /// most `max.block.ms`. Records of one partition are written in the order in which they were queued.
+    /// most `max.block.ms`. Records of one partition are written in the order in which they were queued. With a
+    /// `transactional.id` records go by [`begin`](Self::begin) only.
     pub async fn enqueue(&self, record: Record<'_>) -> Result<Delivery, ClientError> {
-        let shared = &*self.shared;
-        let timestamp = record.timestamp.unwrap_or_else(now);
-        let input = Input { partition: record.partition, key: record.key, value: record.value, headers: record.headers, timestamp };
-        let mut deadline = None;
-        let topic = match shared.client.known_topic(record.topic) {
-            Some(topic) => topic,
-            None => {
-                let deadline = *deadline.get_or_insert_with(|| shared.block_deadline());
-                shared.client.topic(record.topic, shared.config.allow_auto_create_topics, deadline).await?
-            }
-        };
-        let mut reserved = None;
-        loop {
-            let appended = shared.accumulator.lock().append(&topic, input, &mut reserved, Instant::now(), random_u32);
-            let bytes = match appended {
-                Ok(Appended::Queued { delivery, wake }) => {
-                    shared.release(reserved);
-                    if wake {
-                        shared.wake.notify_one();
-                    }
-                    return Ok(delivery);
-                }
-                Ok(Appended::NeedsMemory { bytes }) => bytes,
-                Err(error) => {
-                    shared.release(reserved);
-                    return Err(error);
-                }
-            };
-            shared.release(reserved.take());
-            let deadline = *deadline.get_or_insert_with(|| shared.block_deadline());
-            shared.reserve(bytes, deadline).await?;
-            reserved = Some(bytes);
+        if self.shared.transactions.is_some() {
+            return Err(scope::Scope::missing());
         }
+        self.shared.enqueue(record).await
     }
 
     /// Sends all that is queued and waits until each record is acknowledged or has failed.
@@ -243,6 +228,64 @@ impl Producer {
 }
 
 impl Shared {
+    async fn enqueue(&self, record: Record<'_>) -> Result<Delivery, ClientError> {
+        let timestamp = record.timestamp.unwrap_or_else(now);
+        let input = Input { partition: record.partition, key: record.key, value: record.value, headers: record.headers, timestamp };
+        let mut deadline = None;
+        let topic = match self.client.known_topic(record.topic) {
+            Some(topic) => topic,
+            None => {
+                let deadline = *deadline.get_or_insert_with(|| self.block_deadline());
+                self.client.topic(record.topic, self.config.allow_auto_create_topics, deadline).await?
+            }
+        };
+        let mut reserved = None;
+        loop {
+            let appended = self.accumulator.lock().append(&topic, input, &mut reserved, Instant::now(), random_u32);
+            let bytes = match appended {
+                Ok(Appended::Queued { delivery, wake }) => {
+                    self.release(reserved);
+                    if wake {
+                        self.wake.notify_one();
+                    }
+                    return Ok(delivery);
+                }
+                Ok(Appended::NeedsMemory { bytes }) => bytes,
+                Err(error) => {
+                    self.release(reserved);
+                    return Err(error);
+                }
+            };
+            self.release(reserved.take());
+            let deadline = *deadline.get_or_insert_with(|| self.block_deadline());
+            self.reserve(bytes, deadline).await?;
+            reserved = Some(bytes);
+        }
+    }
+
+    fn transactions(&self) -> Result<&Transactions, ClientError> {
+        let transactions = self.transactions.as_ref();
+        transactions.ok_or_else(|| ClientError::InvalidArgument("transactional.id is not set: transactions need it".to_owned()))
+    }
+
+    fn next_transaction(&self) -> u64 {
+        self.transactions_begun.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The open transaction can only be aborted.
+    fn fail_transaction(&self, error: &ClientError) {
+        let released = self.accumulator.lock().fail_transaction(error);
+        self.release(Some(released));
+        self.wake.notify_one();
+    }
+
+    /// Nothing is sent any more.
+    fn fail_all(&self, error: &ClientError) {
+        let released = self.accumulator.lock().fail_all(error);
+        self.release(Some(released));
+        self.wake.notify_one();
+    }
+
     fn block_deadline(&self) -> Deadline {
         Deadline::after(self.config.max_block_ms, "max.block.ms")
     }

@@ -17,11 +17,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::Shared;
 use super::accumulator::Verdict;
 use super::batch::{Batch, Identity};
+use super::coordinator::{Severity, severity};
 use crate::ClientError;
 use crate::backoff::random_u32;
 use crate::client::Purpose;
 use crate::connection::{Answer, Connection, Pending};
 
+/// The last version of Produce by the rules before KIP-890; those behind it add partitions to their transaction.
+const PRODUCE_BEFORE_890: i16 = 11;
 /// The first version in which Produce names topics by id; used only when all ids are known.
 const PRODUCE_BY_TOPIC_ID: i16 = 13;
 
@@ -35,6 +38,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut gone: watch::Receiver<()>, endi
     let mut views = shared.client.subscribe();
     let throttles: Arc<Throttles> = Arc::default();
     let mut identifying = std::pin::pin!(None);
+    let mut adding = std::pin::pin!(None);
     let mut abandoned = false;
     if shared.accumulator.lock().needs_identity() {
         identifying.set(Some(identify(&shared)));
@@ -75,6 +79,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut gone: watch::Receiver<()>, endi
         if drained.needs_identity && identifying.is_none() && shared.accumulator.lock().needs_identity() {
             identifying.set(Some(identify(&shared)));
         }
+        if !drained.to_add.is_empty() {
+            adding.set(Some(add(&shared, drained.to_add)));
+        }
+        if let Some(transactions) = &shared.transactions {
+            transactions.look(&shared);
+        }
         if drained.leaderless {
             shared.client.request_refresh();
         }
@@ -87,6 +97,10 @@ pub(super) async fn run(shared: Arc<Shared>, mut gone: watch::Receiver<()>, endi
                 abandoned = true;
                 shared.accumulator.lock().hurry();
             }
+            () = async { match adding.as_mut().as_pin_mut() {
+                Some(adding) => adding.await,
+                None => std::future::pending().await,
+            } } => adding.set(None),
             identified = async { match identifying.as_mut().as_pin_mut() {
                 Some(identifying) => identifying.await,
                 None => std::future::pending().await,
@@ -104,9 +118,30 @@ pub(super) async fn run(shared: Arc<Shared>, mut gone: watch::Receiver<()>, endi
             }
         }
     }
+    if let Some(transactions) = &shared.transactions {
+        if let Some(scope) = shared.accumulator.lock().scope() {
+            scope.adding = false;
+        }
+        transactions.look(&shared);
+    }
     brokers.clear();
     while tasks.join_next().await.is_some() {}
     drop(ending);
+}
+
+/// Has partitions added to the transaction before anything is written to them (before KIP-890).
+async fn add(shared: &Shared, partitions: Vec<(Arc<str>, i32)>) {
+    let Some(transactions) = &shared.transactions else { return };
+    let result = match transactions.identity() {
+        Some(identity) => transactions.coordinator.add_partitions(identity, &partitions, shared.block_deadline()).await,
+        None => Err(ClientError::Closed("transaction")),
+    };
+    let refusal = result.as_ref().err().cloned();
+    let released = shared.accumulator.lock().added(&partitions, result);
+    shared.release(Some(released));
+    if let Some(error) = refusal.filter(|error| severity(error) == Severity::Fatal) {
+        transactions.ended(shared, error);
+    }
 }
 
 /// Gets a producer id, however long it takes; fails only for good.
@@ -251,10 +286,22 @@ impl Broker {
                 }
             }
         }
-        let version = connection.version::<ProduceRequest<'_>>(if all_ids_known { i16::MAX } else { PRODUCE_BY_TOPIC_ID - 1 })?;
+        let by_890 = self.shared.accumulator.lock().scope().map(|scope| scope.implicit);
+        let newest = if all_ids_known { i16::MAX } else { PRODUCE_BY_TOPIC_ID - 1 };
+        let newest = if by_890 == Some(false) { newest.min(PRODUCE_BEFORE_890) } else { newest };
+        let version = connection.version::<ProduceRequest<'_>>(newest)?;
+        if by_890 == Some(true) && version <= PRODUCE_BEFORE_890 {
+            let cause = format!("transaction.version 2 needs Produce above {PRODUCE_BEFORE_890}, this broker takes {version}");
+            return Err(ClientError::Unsendable { api: "Produce", cause });
+        }
         let acks = self.shared.config.acks;
         let timeout_ms = i32::try_from(self.shared.client.config().request_timeout_ms).unwrap_or(i32::MAX);
-        let request = ProduceRequest { transactional_id: None, acks: acks.to_wire(), timeout_ms, topic_data: topics };
+        let request = ProduceRequest {
+            transactional_id: self.shared.config.transactional_id.as_deref(),
+            acks: acks.to_wire(),
+            timeout_ms,
+            topic_data: topics,
+        };
         match acks {
             Acks::None => connection.submit_unanswered(&request, version).await,
             Acks::Leader | Acks::All => connection.submit(&request, version).await,

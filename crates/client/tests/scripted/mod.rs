@@ -3,15 +3,16 @@
 //! Keeps Kafka's rules where the client leans on them: answers in order, sequences checked and duplicates known.
 
 mod groups;
+pub mod transactions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use ottla_client::ErrorCode;
 use ottla_model::{Sequence, Uuid};
-use ottla_wire::batch::{BatchView, set_base_offset};
-use ottla_wire::message::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
-use ottla_wire::message::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
+use ottla_wire::batch::{BatchView, EndTxnMarker, TxnResult, control_batch, set_base_offset};
+use ottla_wire::message::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey};
+use ottla_wire::message::fetch::{AbortedTransaction, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
 use ottla_wire::message::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use ottla_wire::message::list_offsets::{
     EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
@@ -49,6 +50,10 @@ pub struct Log {
     pub start_offset: i64,
     pub end_offset: i64,
     producers: HashMap<i64, Producer>,
+    /// First offsets of open transactions, by producer.
+    pub open: BTreeMap<i64, i64>,
+    /// `(producer id, first offset)`.
+    pub aborted: Vec<(i64, i64)>,
 }
 
 #[derive(Default)]
@@ -67,6 +72,9 @@ impl Log {
             if batch.producer_epoch() > producer.epoch {
                 *producer = Producer { epoch: batch.producer_epoch(), ..Producer::default() };
             }
+            if batch.producer_epoch() < producer.epoch {
+                return (ErrorCode::InvalidProducerEpoch, -1);
+            }
             if let Some((_, offset)) = producer.recent.iter().find(|(sequence, _)| *sequence == batch.base_sequence()) {
                 return (ErrorCode::None, *offset);
             }
@@ -80,6 +88,9 @@ impl Log {
             }
         }
         let offset = self.end_offset;
+        if batch.is_transactional() {
+            self.open.entry(batch.producer_id()).or_insert(offset);
+        }
         self.end_offset += i64::from(batch.record_count());
         let mut bytes = bytes.to_vec();
         set_base_offset(&mut bytes, offset).expect("a batch");
@@ -87,11 +98,32 @@ impl Log {
         (ErrorCode::None, offset)
     }
 
+    /// A transaction of a producer ends here, if it has one.
+    pub fn mark(&mut self, producer_id: i64, epoch: i16, result: TxnResult) {
+        let Some(first_offset) = self.open.remove(&producer_id) else { return };
+        if result == TxnResult::Abort {
+            self.aborted.push((producer_id, first_offset));
+        }
+        let producer = self.producers.entry(producer_id).or_default();
+        if epoch > producer.epoch {
+            *producer = Producer { epoch, ..Producer::default() };
+        }
+        let mut bytes = control_batch(EndTxnMarker { result, coordinator_epoch: 0 }, 0, producer_id, epoch).expect("a marker");
+        set_base_offset(&mut bytes, self.end_offset).expect("a batch");
+        self.batches.push((self.end_offset, bytes));
+        self.end_offset += 1;
+    }
+
+    /// All transactions before are decided.
+    fn last_stable_offset(&self) -> i64 {
+        self.open.values().copied().min().unwrap_or(self.end_offset)
+    }
+
     /// The values of all records, by offset.
     pub fn values(&self) -> Vec<String> {
         let limits = ottla_wire::batch::DecompressLimits::default();
         let mut values = Vec::new();
-        for (_, bytes) in &self.batches {
+        for (_, bytes) in self.batches.iter().filter(|(_, bytes)| !BatchView::new(bytes).expect("a batch").is_control()) {
             let records = BatchView::new(bytes).expect("a batch").records(&limits).expect("sound");
             values.extend(
                 records.iter().map(|record| String::from_utf8(record.expect("sound").value.expect("a value").to_vec()).expect("text")),
@@ -100,9 +132,10 @@ impl Log {
         values
     }
 
-    fn read(&self, offset: i64) -> Vec<u8> {
+    fn read(&self, offset: i64, end: i64) -> Vec<u8> {
         self.batches
             .iter()
+            .filter(|(base, _)| *base < end)
             .filter(|(base, bytes)| base + i64::from(BatchView::new(bytes).expect("a batch").record_count()) > offset)
             .flat_map(|(_, bytes)| bytes.clone())
             .collect()
@@ -123,6 +156,9 @@ pub struct State {
     /// What was asked, in order.
     pub seen: Vec<(ApiKey, i16)>,
     pub group: groups::Group,
+    pub transactions: transactions::Transactions,
+    /// What happens to the next requests of other APIs.
+    pub steps: HashMap<i16, VecDeque<Step>>,
     connections: u32,
 }
 
@@ -183,7 +219,7 @@ impl ScriptedBroker {
                 match api {
                     ApiKey::Produce => state.produce.pop_front(),
                     ApiKey::Fetch => state.fetch.pop_front(),
-                    _ => None,
+                    api => state.steps.get_mut(&api.as_i16()).and_then(VecDeque::pop_front),
                 }
                 .unwrap_or(Step::Handle)
             };
@@ -226,13 +262,16 @@ impl ScriptedBroker {
             ApiKey::ApiVersions => Some(self.api_versions(version)),
             ApiKey::Metadata => Some((version, encode(&self.metadata(&decode::<MetadataRequest<'_>>(reader, version)), version))),
             ApiKey::InitProducerId => {
-                let _: InitProducerIdRequest<'_> = decode(reader, version);
-                let response = InitProducerIdResponse { producer_id: 7, producer_epoch: 0, ..Default::default() };
+                let request: InitProducerIdRequest<'_> = decode(reader, version);
+                let response = match request.transactional_id {
+                    None => InitProducerIdResponse { producer_id: 7, producer_epoch: 0, ..Default::default() },
+                    Some(_) => self.state.lock().init_transactions(&request),
+                };
                 Some((version, encode(&response, version)))
             }
             ApiKey::Produce => {
                 let request: ProduceRequest<'_> = decode(reader, version);
-                let response = self.produce(&request, refusal);
+                let response = self.produce(&request, version, refusal);
                 self.changed.notify_waiters();
                 (request.acks != 0).then(|| (version, encode(&response, version)))
             }
@@ -249,6 +288,22 @@ impl ScriptedBroker {
                 let request = decode(reader, version);
                 Some((version, encode(&self.state.lock().group.find(&request, host, port.parse().expect("a port")), version)))
             }
+            ApiKey::AddPartitionsToTxn => Some((version, encode(&self.state.lock().add_partitions(&decode(reader, version)), version))),
+            ApiKey::AddOffsetsToTxn => Some((version, encode(&self.state.lock().add_group(&decode(reader, version)), version))),
+            ApiKey::EndTxn => {
+                let response = self.state.lock().end_transaction(&decode(reader, version), version);
+                self.changed.notify_waiters();
+                Some((version, encode(&response, version)))
+            }
+            ApiKey::TxnOffsetCommit => {
+                Some((version, encode(&self.state.lock().commit_in_transaction(&decode(reader, version), version), version)))
+            }
+            ApiKey::ListTransactions => Some((version, encode(&self.state.lock().list_transactions(&decode(reader, version)), version))),
+            ApiKey::DescribeTransactions => {
+                Some((version, encode(&self.state.lock().describe_transactions(&decode(reader, version)), version)))
+            }
+            ApiKey::DescribeProducers => Some((version, encode(&self.state.lock().describe_producers(&decode(reader, version)), version))),
+            ApiKey::WriteTxnMarkers => Some((version, encode(&self.state.lock().write_markers(&decode(reader, version)), version))),
             ApiKey::JoinGroup => Some((version, encode(&self.state.lock().group.join(&decode(reader, version)), version))),
             ApiKey::SyncGroup => Some((version, encode(&self.state.lock().group.sync(&decode(reader, version)), version))),
             ApiKey::Heartbeat => Some((version, encode(&self.state.lock().group.beat(&decode(reader, version)), version))),
@@ -263,14 +318,25 @@ impl ScriptedBroker {
     }
 
     fn api_versions(&self, version: i16) -> (i16, Vec<u8>) {
-        let max = self.state.lock().api_versions_max;
+        let (max, transaction_version, init_max) = {
+            let state = self.state.lock();
+            (state.api_versions_max, state.transactions.version, state.transactions.init_producer_id_max.unwrap_or(4))
+        };
         let range = |api: ApiKey, min_version, max_version| ApiVersion { api_key: api.as_i16(), min_version, max_version };
         let api_keys = vec![
             range(ApiKey::Produce, 3, 12),
             range(ApiKey::Fetch, 4, 12),
             range(ApiKey::ListOffsets, 1, 7),
             range(ApiKey::Metadata, 0, 12),
-            range(ApiKey::InitProducerId, 0, 4),
+            range(ApiKey::InitProducerId, 0, init_max),
+            range(ApiKey::AddPartitionsToTxn, 0, 5),
+            range(ApiKey::AddOffsetsToTxn, 0, 4),
+            range(ApiKey::EndTxn, 0, 5),
+            range(ApiKey::TxnOffsetCommit, 0, 5),
+            range(ApiKey::ListTransactions, 0, 2),
+            range(ApiKey::DescribeTransactions, 0, 0),
+            range(ApiKey::DescribeProducers, 0, 0),
+            range(ApiKey::WriteTxnMarkers, 1, 2),
             range(ApiKey::FindCoordinator, 4, 6),
             range(ApiKey::JoinGroup, 4, 9),
             range(ApiKey::SyncGroup, 3, 5),
@@ -283,7 +349,18 @@ impl ScriptedBroker {
         ];
         let unsupported = max.is_some_and(|max| version > max);
         let error_code = if unsupported { ErrorCode::UnsupportedVersion.as_i16() } else { 0 };
-        let response = ApiVersionsResponse { error_code, api_keys, ..Default::default() };
+        let feature = FinalizedFeatureKey {
+            name: "transaction.version".into(),
+            max_version_level: transaction_version,
+            min_version_level: transaction_version,
+        };
+        let response = ApiVersionsResponse {
+            error_code,
+            api_keys,
+            finalized_features_epoch: 1,
+            finalized_features: vec![feature],
+            ..Default::default()
+        };
         let version = if unsupported { 0 } else { version };
         (version, encode(&response, version))
     }
@@ -331,7 +408,7 @@ impl ScriptedBroker {
         }
     }
 
-    fn produce(&self, request: &ProduceRequest<'_>, refusal: Option<ErrorCode>) -> ProduceResponse<'static> {
+    fn produce(&self, request: &ProduceRequest<'_>, version: i16, refusal: Option<ErrorCode>) -> ProduceResponse<'static> {
         let mut state = self.state.lock();
         let responses = request
             .topic_data
@@ -342,11 +419,10 @@ impl ScriptedBroker {
                     .partition_data
                     .iter()
                     .map(|partition| {
+                        let bytes = partition.records.expect("records");
+                        let refusal = refusal.or_else(|| state.transactions.refuses(version, topic.name, partition.index, bytes));
                         let log = state.logs.entry((topic.name.to_owned(), partition.index)).or_default();
-                        let (code, base_offset) = match refusal {
-                            Some(code) => (code, -1),
-                            None => log.append(partition.records.expect("records")),
-                        };
+                        let (code, base_offset) = refusal.map_or_else(|| log.append(bytes), |code| (code, -1));
                         PartitionProduceResponse { index: partition.index, error_code: code.as_i16(), base_offset, ..Default::default() }
                     })
                     .collect(),
@@ -375,21 +451,28 @@ impl ScriptedBroker {
         for topic in &request.topics {
             for partition in &topic.partitions {
                 let log = state.logs.entry((topic.topic.to_owned(), partition.partition)).or_default();
+                let end = if request.isolation_level == 1 { log.last_stable_offset() } else { log.end_offset };
                 let in_range = (log.start_offset..=log.end_offset).contains(&partition.fetch_offset);
                 let code = refusal.unwrap_or(if in_range { ErrorCode::None } else { ErrorCode::OffsetOutOfRange });
-                let bytes = if code == ErrorCode::None { log.read(partition.fetch_offset) } else { Vec::new() };
-                read.push((topic.topic, partition.partition, code, log.end_offset, bytes));
+                let bytes = if code == ErrorCode::None { log.read(partition.fetch_offset, end) } else { Vec::new() };
+                let aborted = log
+                    .aborted
+                    .iter()
+                    .map(|(producer_id, first_offset)| AbortedTransaction { producer_id: *producer_id, first_offset: *first_offset });
+                let aborted: Option<Vec<AbortedTransaction>> = (request.isolation_level == 1).then(|| aborted.collect());
+                read.push((topic.topic, partition.partition, code, log.end_offset, bytes, aborted));
             }
         }
-        let empty = read.iter().all(|(_, _, code, _, bytes)| *code == ErrorCode::None && bytes.is_empty());
+        let empty = read.iter().all(|(_, _, code, _, bytes, _)| *code == ErrorCode::None && bytes.is_empty());
         let responses = read
             .iter()
-            .map(|(topic, partition, code, end_offset, bytes)| FetchableTopicResponse {
+            .map(|(topic, partition, code, end_offset, bytes, aborted)| FetchableTopicResponse {
                 topic: (*topic).into(),
                 partitions: vec![PartitionData {
                     partition_index: *partition,
                     error_code: code.as_i16(),
                     high_watermark: *end_offset,
+                    aborted_transactions: aborted.clone(),
                     records: Records::Borrowed(bytes),
                     ..Default::default()
                 }],
@@ -413,6 +496,7 @@ impl ScriptedBroker {
                         let log = state.logs.entry((topic.name.to_owned(), partition.partition_index)).or_default();
                         let found = match partition.timestamp {
                             EARLIEST_TIMESTAMP => Some((log.start_offset, -1)),
+                            LATEST_TIMESTAMP if request.isolation_level == 1 => Some((log.last_stable_offset(), -1)),
                             LATEST_TIMESTAMP => Some((log.end_offset, -1)),
                             at => log.batches.iter().find_map(|(offset, bytes)| {
                                 let timestamp = BatchView::new(bytes).expect("a batch").max_timestamp();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ottla_client::{
-    Client, ClientError, ConsumedRecord, Consumer, ConsumerConfig, ErrorCode, GroupProtocol, Offset, OffsetReset, PartitionId,
-    RebalanceListener, RecordBatch, SeekTo, TimestampMs, TopicPartition,
+    Client, ClientError, ConsumedRecord, Consumer, ConsumerConfig, ErrorCode, GroupProtocol, IsolationLevel, Offset, OffsetReset,
+    PartitionId, RebalanceListener, RecordBatch, SeekTo, TimestampMs, TopicPartition,
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,7 +28,8 @@ use crate::timestamp;
         "  ottla consume logs --follow                           what comes from now on\n",
         "  ottla consume logs --from -10 --print offset,value    the last ten records of each partition\n",
         "  ottla consume logs --from 2026-01-31T12:00:00Z --partition 0 --max-messages 5 --json\n",
-        "  ottla consume logs --group audit --follow             share it with the group's other members\n\n",
+        "  ottla consume logs --group audit --follow             share it with the group's other members\n",
+        "  ottla consume bills --isolation-level read-committed   nothing of what is open or aborted\n\n",
         "With --group it goes on where the group has come to (at first at the beginning), and commits what it\n",
         "has printed: every second, when partitions go to other members, and when it ends.\n\n",
         "With --json a record has topic, partition, offset, timestamp, key, value and headers; a key or\n",
@@ -66,6 +67,9 @@ pub struct ConsumeArgs {
     /// How the group's members come to their partitions: by the leader among them, or by the coordinator (KIP-848).
     #[arg(long, value_enum, default_value = "classic", requires = "group")]
     group_protocol: Protocol,
+    /// Which records of transactions to print: all, or those of committed ones only.
+    #[arg(long, value_enum, default_value = "read-uncommitted")]
+    isolation_level: Isolation,
     /// Any consumer property by its Kafka name; may be repeated.
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = name_value)]
     properties: Vec<(String, String)>,
@@ -80,6 +84,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 enum Protocol {
     Classic,
     Consumer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
 }
 
 /// Where to start in each partition.
@@ -152,6 +162,9 @@ struct HeaderJson {
 
 pub async fn run(args: ConsumeArgs) -> Result<(), CliError> {
     let mut config = ConsumerConfig::default().allow_auto_create_topics(false).auto_offset_reset(OffsetReset::Earliest);
+    if args.isolation_level == Isolation::ReadCommitted {
+        config = config.isolation_level(IsolationLevel::ReadCommitted);
+    }
     for (name, value) in &args.properties {
         config = config.set(name, value)?;
     }
@@ -183,16 +196,20 @@ pub async fn run(args: ConsumeArgs) -> Result<(), CliError> {
         )?;
     }
     let mut printer = Printer { args: &args, out: Output::new(), left: args.max_messages.unwrap_or(u64::MAX) };
-    let mut unfinished = if args.follow { None } else { Some(unread(&mut consumer, &ends).await?) };
-    while printer.left > 0 && unfinished.as_ref().is_none_or(|unfinished| !unfinished.is_empty()) {
-        let batch = consumer.next_batch().await?;
-        let end = unfinished.as_ref().and_then(|unfinished| unfinished.get(batch.topic_partition())).copied();
+    if args.follow {
+        while printer.left > 0 {
+            printer.print(&consumer.next_batch().await?, None)?;
+        }
+        return printer.out.flush();
+    }
+    let unread = unread(&mut consumer, &ends).await?;
+    while printer.left > 0 {
+        // Comes to an end also where no record stands before it, but the marker of a transaction.
+        let Some(batch) = consumer.next_batch_before(&unread).await? else { break };
+        let end = unread.get(batch.topic_partition()).copied();
         printer.print(&batch, end)?;
-        if let Some(unfinished) = &mut unfinished
-            && end.is_none_or(|end| batch.last_offset().get() + 1 >= end.get())
-        {
+        if end.is_none_or(|end| batch.last_offset().get() + 1 >= end.get()) {
             // Nothing more of it is wanted: records after the end that was found do not hold up the stop.
-            unfinished.remove(batch.topic_partition());
             consumer.pause(batch.topic_partition())?;
         }
     }

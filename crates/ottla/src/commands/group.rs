@@ -95,14 +95,14 @@ struct ResetArgs {
 
 /// A topic, or some partitions of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Scope {
-    topic: TopicName,
+pub(super) struct Scope {
+    pub(super) topic: TopicName,
     /// Empty: all.
-    partitions: Vec<i32>,
+    pub(super) partitions: Vec<i32>,
 }
 
 impl Scope {
-    fn parse(text: &str) -> Result<Scope, String> {
+    pub(super) fn parse(text: &str) -> Result<Scope, String> {
         let (topic, partitions) = match text.split_once(':') {
             Some((topic, partitions)) => (topic, Some(partitions)),
             None => (text, None),

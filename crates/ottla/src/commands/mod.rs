@@ -7,3 +7,4 @@ pub mod perf;
 pub mod produce;
 pub mod serve;
 pub mod topic;
+pub mod txn;

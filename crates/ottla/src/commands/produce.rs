@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Read};
 
 use clap::{Args, ValueEnum};
-use ottla_client::{Acks, Compression, Delivery, Header, Producer, ProducerConfig, Record, RecordMetadata};
+use ottla_client::{Acks, ClientError, Compression, Delivery, Header, Producer, ProducerConfig, Record, RecordMetadata, Transaction};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -28,7 +28,8 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
         "  echo hello | ottla produce logs\n",
         "  ottla produce orders --key-separator : < orders.txt  lines like customer-7:{\"total\": 12}\n",
         "  seq 100000 | ottla produce numbers --compression zstd --property linger.ms=20\n",
-        "  echo hello | ottla produce logs --json               prints partition and offset\n\n",
+        "  echo hello | ottla produce logs --json               prints partition and offset\n",
+        "  ottla produce bills --transactional-id loader < b.txt  all lines, or none\n\n",
         "Records without a key are spread over the partitions; records of one key go to one partition,\n",
         "the same as with the Java client. A topic that does not exist is made on first use, if the\n",
         "broker allows it.\n\n",
@@ -58,6 +59,9 @@ pub struct ProduceArgs {
     /// How batches are packed.
     #[arg(long, short = 'z', value_enum, default_value_t = CompressionArg::None)]
     compression: CompressionArg,
+    /// All lines in one transaction of this transactional id: readers of committed records see all of them, or none.
+    #[arg(long, value_name = "ID", conflicts_with = "acks", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    transactional_id: Option<String>,
     /// Any producer property by its Kafka name; may be repeated.
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = name_value)]
     properties: Vec<(String, String)>,
@@ -99,7 +103,13 @@ impl ProduceArgs {
             CompressionArg::Zstd => Compression::Zstd,
         };
         let mut config = ProducerConfig::default().acks(acks).compression_type(compression);
+        if let Some(id) = &self.transactional_id {
+            config = config.transactional_id(id.clone());
+        }
         for (name, value) in &self.properties {
+            if name == "transactional.id" {
+                return Err(CliError::usage("say --transactional-id instead of the property transactional.id"));
+            }
             config = config.set(name, value)?;
         }
         Ok(config)
@@ -128,6 +138,10 @@ pub async fn run(args: ProduceArgs) -> Result<(), CliError> {
     let config = args.config()?;
     let client = args.connection.connect().await?;
     let producer = Producer::new(&client, config)?;
+    let to = match &args.transactional_id {
+        None => Destination::Plain(producer),
+        Some(_) => Destination::Transaction(producer.begin().await?),
+    };
     if io::stdin().is_terminal() {
         eprintln!("Each line is a record for {}. Ctrl-D ends.", args.topic);
     }
@@ -137,33 +151,70 @@ pub async fn run(args: ProduceArgs) -> Result<(), CliError> {
     let topic = args.topic.clone();
     let reporting = report(deliveries, &topic, args.connection.json);
     let sending = async {
-        let sent = send(&args, &producer, &mut lines, &open).await;
+        let sent = send(&args, &to, &mut lines, &open).await;
         drop(open);
         // What is queued goes out whatever ended the input.
-        producer.flush().await;
+        if let Destination::Plain(producer) = &to {
+            producer.flush().await;
+        }
         sent
     };
     let (sent, reported) = tokio::join!(sending, reporting);
     // The first record that failed says more than what it led to.
-    reported.and(sent)
+    let whole = reported.and(sent);
+    let Destination::Transaction(transaction) = to else { return whole.map(drop) };
+    match whole {
+        Ok(Ended::Input) => Ok(transaction.commit().await?),
+        Ok(Ended::Interrupt) => {
+            transaction.abort().await?;
+            Err(CliError::failed("interrupted: the transaction was aborted"))
+        }
+        Err(error) => {
+            // What it failed by is what there is to say; left open, the cluster aborts it by its timeout.
+            drop(transaction.abort().await);
+            Err(CliError::failed(format!("{error}; the transaction was not committed")))
+        }
+    }
+}
+
+/// Where records go.
+enum Destination {
+    Plain(Producer),
+    Transaction(Transaction),
+}
+
+impl Destination {
+    async fn enqueue(&self, record: Record<'_>) -> Result<Delivery, ClientError> {
+        match self {
+            Destination::Plain(producer) => producer.enqueue(record).await,
+            Destination::Transaction(transaction) => transaction.enqueue(record).await,
+        }
+    }
+}
+
+/// What ended the sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Input,
+    Interrupt,
 }
 
 /// Sends lines until there are no more, one cannot be sent, the reporter gave up, or Ctrl-C.
 async fn send(
     args: &ProduceArgs,
-    producer: &Producer,
+    to: &Destination,
     lines: &mut mpsc::Receiver<io::Result<Vec<u8>>>,
     open: &mpsc::Sender<Delivery>,
-) -> Result<(), CliError> {
+) -> Result<Ended, CliError> {
     let headers: Vec<Header<'_>> = args.headers.iter().map(|(name, value)| Header::new(name, Some(value.as_bytes()))).collect();
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     let mut number = 0u64;
     loop {
         let line = tokio::select! {
             line = lines.recv() => line,
-            _ = &mut interrupt => return Ok(()),
+            _ = &mut interrupt => return Ok(Ended::Interrupt),
         };
-        let Some(line) = line else { return Ok(()) };
+        let Some(line) = line else { return Ok(Ended::Input) };
         number += 1;
         let line = line.map_err(|cause| CliError::failed(format!("standard input, line {number}: {cause}")))?;
         let parsed = parse(&line, args.key_separator.as_deref(), args.null_marker.as_deref())
@@ -178,9 +229,10 @@ async fn send(
         if let Some(partition) = args.partition {
             record = record.partition(partition);
         }
-        let delivery = producer.enqueue(record).await?;
+        let delivery = to.enqueue(record).await?;
         if open.send(delivery).await.is_err() {
-            return Ok(());
+            // A record failed, which the reporter says.
+            return Ok(Ended::Input);
         }
     }
 }
