@@ -216,7 +216,8 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Waits until all members that stay are in one generation later than `after`, and have all partitions; gives the generation.
+    /// Waits until all members that stay are in one generation later than `after`, have all partitions, and each its share; gives the
+    /// generation.
     fn wait_until_shared(&self, after: i32, deadline: Instant) -> Result<i32, PerfError> {
         let mut seen = self.seen.lock();
         loop {
@@ -238,11 +239,16 @@ impl Board {
 
 impl Seen {
     fn shared(&self, partitions: usize) -> Option<i32> {
+        // A broker may take in members first and assign a moment later: until each has its share, the first has everything.
+        let share = partitions / (self.members.len() - usize::from(self.leaver.is_some())).max(1);
         let mut stay = self.members.iter().enumerate().filter(|(index, _)| Some(*index) != self.leaver).map(|(_, member)| *member);
         let (generation, mut held) = stay.next()??;
+        if held < share {
+            return None;
+        }
         for member in stay {
             let (of, has) = member?;
-            if of != generation {
+            if of != generation || has < share {
                 return None;
             }
             held += has;
@@ -281,6 +287,10 @@ mod tests {
         assert_eq!(shared(), None, "one is behind");
         board.tell(2, Some((2, 0)));
         assert_eq!(shared(), None, "one partition is with nobody");
+        board.tell(0, Some((2, 3)));
+        board.tell(2, Some((2, 0)));
+        assert_eq!(shared(), None, "one has what is another's share");
+        board.tell(0, Some((2, 2)));
         board.tell(2, Some((2, 1)));
         assert_eq!(shared(), Some(2));
         board.have_one_leave();
