@@ -72,6 +72,31 @@ fn latency_and_idle_connections_are_told_for_all_that_were_asked_for() {
     node.ottla(&["perf", "ready", "latency", "--partitions", "3", "--timeout-seconds", "0"]).failed().says("2 partitions");
 }
 
+#[test]
+fn offsets_that_are_committed_are_served_and_after_a_kill_as_well() {
+    let mut node = Node::start();
+    let commits =
+        perf(&node, &["commits", "load", "--create", "--partitions", "3", "--groups", "40", "--connections", "4", "--rounds", "2"]);
+    assert_eq!((&commits["commits"], &commits["offsets"], &commits["connections"]), (&json!(80), &json!(240), &json!(4)), "{commits}");
+    assert_eq!(commits["latency_ms"]["count"], json!(80));
+    node.kill();
+    node.start_again();
+    assert_eq!(perf(&node, &["committed", "load", "--partitions", "3", "--groups", "40"])["groups"], json!(40));
+    node.ottla(&["perf", "committed", "load", "--partitions", "3", "--groups", "41"]).failed().says("group `perf-40` has committed -1");
+}
+
+#[test]
+fn a_group_is_shared_out_by_both_protocols_and_again_when_one_leaves() {
+    let node = Node::start();
+    node.ottla(&["topic", "create", "load", "--partitions", "7"]).ok();
+    for protocol in ["classic", "consumer"] {
+        let group = ["group", "load", "--members", "5", "--protocol", protocol, "--group", protocol, "--heartbeat-ms", "50"];
+        let report = perf(&node, &group);
+        assert_eq!((&report["members"], &report["partitions"], &report["protocol"]), (&json!(5), &json!(7), &json!(protocol)), "{report}");
+        assert!(report["left_generation"].as_i64() > report["joined_generation"].as_i64(), "{report}");
+    }
+}
+
 /// A node with a ledger of two partitions, and the ledger's file.
 fn written(idempotent: bool) -> (Node, String) {
     let node = Node::start();

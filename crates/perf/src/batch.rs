@@ -57,7 +57,7 @@ pub(crate) fn single_of_producer(value: &[u8], producer_id: i64, producer_epoch:
     builder.build().map_err(failed)
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 

@@ -21,6 +21,21 @@ pub(crate) mod version {
     pub(crate) const API_VERSIONS: i16 = 0;
     pub(crate) const CREATE_TOPICS: i16 = 5;
     pub(crate) const INIT_PRODUCER_ID: i16 = 4;
+    pub(crate) const FIND_COORDINATOR: i16 = 4;
+    pub(crate) const OFFSET_COMMIT: i16 = 8;
+    pub(crate) const OFFSET_FETCH: i16 = 8;
+    pub(crate) const JOIN_GROUP: i16 = 7;
+    pub(crate) const SYNC_GROUP: i16 = 5;
+    pub(crate) const HEARTBEAT: i16 = 4;
+    pub(crate) const LEAVE_GROUP: i16 = 4;
+    pub(crate) const ADD_PARTITIONS_TO_TXN: i16 = 3;
+    pub(crate) const END_TXN: i16 = 3;
+    /// From here on a batch adds its partition to the transaction (KIP-890).
+    pub(crate) const PRODUCE_TRANSACTIONAL: i16 = 12;
+    /// From here on the end of a transaction gives a new epoch (KIP-890).
+    pub(crate) const END_TXN_NEW_EPOCH: i16 = 5;
+    /// Kafka 4.0.
+    pub(crate) const CONSUMER_GROUP_HEARTBEAT: i16 = 0;
 }
 
 /// What this client calls itself.

@@ -114,6 +114,26 @@ pub enum PerfError {
         /// Its last.
         last: i64,
     },
+    /// A committed offset that is not the one that was committed.
+    #[error("group `{group}` has committed {found} in partition {partition}, where {expected} was expected")]
+    Committed {
+        /// Whose.
+        group: String,
+        /// Where.
+        partition: i32,
+        /// What the coordinator says; -1: nothing.
+        found: i64,
+        /// What was committed.
+        expected: i64,
+    },
+    /// A group that was not shared out among its members in time.
+    #[error("{in_group} of {members} members had their partitions when the time was over")]
+    NotShared {
+        /// Members that had theirs.
+        in_group: usize,
+        /// All members.
+        members: usize,
+    },
     /// Less was there than was to be read.
     #[error("there were only {found} of the {wanted} {what} to be read; produce more first, or ask for less")]
     NotEnough {

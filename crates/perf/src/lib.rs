@@ -10,6 +10,9 @@
 //! | [`produce`], [`consume`] | move batches that were built before, or fetch and check them |
 //! | [`end_to_end`] | sends at a fixed rate and times each record until a consumer has it |
 //! | [`connections`] | holds idle connections |
+//! | [`commits`] | commits offsets of many groups, and waits until they are served |
+//! | [`membership`] | has a group of many members come, and one of them go |
+//! | [`transactions`] | writes small transactions one after the other |
 //! | [`ready`] | waits until a topic takes records and gives them back |
 //! | [`ledger`], [`audit`] | write down every acknowledgement, and hold the topic against that |
 //! | [`limit`] | a bare server that receives, checks and writes, or sends: what the machine itself costs |
@@ -20,16 +23,19 @@
 pub mod audit;
 mod batch;
 mod cluster;
+pub mod commits;
 mod connection;
 pub mod connections;
 pub mod consume;
 mod control;
+mod coordinator;
 mod cost;
 pub mod end_to_end;
 mod error;
 mod histogram;
 pub mod ledger;
 pub mod limit;
+pub mod membership;
 pub mod native;
 pub mod produce;
 pub mod ready;
@@ -37,6 +43,7 @@ mod report;
 mod shares;
 #[cfg(test)]
 mod testing;
+pub mod transactions;
 
 pub use batch::BatchShape;
 pub use cluster::{Bootstrap, NewTopic, create_topic};

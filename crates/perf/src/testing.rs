@@ -2,7 +2,7 @@
 //!
 //! Knows what the commands of this crate ask for and nothing else; what real brokers do is tested from outside.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{Bootstrap, Control};
 
+mod coordinators;
+
 /// How long a test waits for what should come at once.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -43,14 +45,22 @@ struct State {
     stall_produce: Option<Duration>,
     swallow_produce: bool,
     producers: i64,
+    /// Of each group: how often it committed, and its offsets.
+    groups: BTreeMap<String, (u64, HashMap<i32, i64>)>,
+    refuse_commits: Option<ErrorCode>,
+    /// So many questions for offsets find a coordinator that loads.
+    loads: u32,
+    partitions_added: u64,
+    ends: u64,
+    refuse_ends: Option<(u32, ErrorCode)>,
 }
 
 #[derive(Default)]
 struct Log {
     batches: Vec<Vec<u8>>,
     end: i64,
-    /// Of each producer: the last sequence and where it went.
-    sequences: HashMap<i64, (i32, i64)>,
+    /// Of each producer: its epoch, the last sequence, and where that went.
+    sequences: HashMap<i64, (i16, i32, i64)>,
 }
 
 impl Log {
@@ -58,12 +68,12 @@ impl Log {
         let view = BatchView::new(batch).expect("one whole batch");
         view.check_crc().expect("a sound batch");
         if view.has_producer_id() {
-            if let Some((last, offset)) = self.sequences.get(&view.producer_id())
-                && *last == view.base_sequence()
+            if let Some((epoch, last, offset)) = self.sequences.get(&view.producer_id())
+                && (*epoch, *last) == (view.producer_epoch(), view.base_sequence())
             {
                 return *offset;
             }
-            self.sequences.insert(view.producer_id(), (view.base_sequence(), self.end));
+            self.sequences.insert(view.producer_id(), (view.producer_epoch(), view.base_sequence(), self.end));
         }
         let mut batch = batch.to_vec();
         set_base_offset(&mut batch, self.end).expect("a batch");
@@ -241,7 +251,7 @@ fn serve(mut stream: TcpStream, port: u16, state: &(Mutex<State>, Condvar)) {
                     let response = InitProducerIdResponse { producer_id, ..Default::default() };
                     answer::<InitProducerIdRequest<'_>>(&header, &mut reader, |_| Some(response))
                 }
-                other => panic!("{other} is not asked for by this crate"),
+                other => coordinators::answer(other, &header, &mut reader, &mut state_now, port),
             };
             state.1.notify_all();
             if header.api() == Some(ApiKey::Produce) && answer.is_some() && state_now.disconnect_after_produce > 0 {

@@ -25,6 +25,12 @@ pub enum Kind {
     Cold,
     /// The memory of those nodes, as the rows before have left it.
     MemoryAfter,
+    /// A group of many members, by this protocol, on nodes that all such rows share.
+    Group(&'static str),
+    /// Many groups with a few offsets each: memory, and what they cost at rest.
+    Groups,
+    /// Kill -9 and start again, with a million committed offsets.
+    Offsets,
     /// Kill -9 and start again, with much data.
     Restart,
     /// Many partitions.
@@ -33,7 +39,7 @@ pub enum Kind {
 
 /// A load by `ottla perf`.
 pub struct Load {
-    /// `produce`, `consume` or `end-to-end`.
+    /// `produce`, `consume`, `end-to-end`, `commits` or `transactions`.
     pub command: &'static str,
     /// Partitions of the topic.
     pub partitions: &'static str,
@@ -64,6 +70,9 @@ const MIB_RATE: Kept = ("MiB/s", "/mib_per_s", Better::More);
 const RECORD_RATE: Kept = ("records/s", "/records_per_s", Better::More);
 const P50: Kept = ("p50 ms", "/latency_ms/p50", Better::Less);
 const P99: Kept = ("p99 ms", "/latency_ms/p99", Better::Less);
+
+const CPU_BY_COMMIT: Kept = ("broker CPU µs/commit", "/broker/cpu_us_per_request", Better::Less);
+const COMMIT_RATE: Kept = ("commits/s", "/commits_per_s", Better::More);
 
 use Acknowledged::{InPageCache, OnDisk};
 
@@ -226,8 +235,51 @@ pub const ROWS: &[Row] = &[
             with_limit: false,
         }),
     },
+    Row {
+        name: "commits-1",
+        work: "commit one offset, 200 groups, 20 connections with 5 in flight",
+        kind: Kind::Load(Load {
+            command: "commits",
+            partitions: "1",
+            acknowledged: InPageCache,
+            filled_mib: None,
+            arguments: &["--groups", "200", "--connections", "20", "--in-flight", "5", "--seconds", "4"],
+            kept: &[CPU_BY_COMMIT, COMMIT_RATE],
+            with_limit: false,
+        }),
+    },
+    Row {
+        name: "commits-10",
+        work: "commit ten offsets, 200 groups, 20 connections with 5 in flight",
+        kind: Kind::Load(Load {
+            command: "commits",
+            partitions: "10",
+            acknowledged: InPageCache,
+            filled_mib: None,
+            arguments: &["--groups", "200", "--connections", "20", "--in-flight", "5", "--seconds", "4"],
+            kept: &[CPU_BY_COMMIT, COMMIT_RATE],
+            with_limit: false,
+        }),
+    },
+    Row {
+        name: "disk-commits",
+        work: "on disk: commit one offset, 200 groups, 20 connections with 5 in flight",
+        kind: Kind::Load(Load {
+            command: "commits",
+            partitions: "1",
+            acknowledged: OnDisk,
+            filled_mib: None,
+            arguments: &["--groups", "200", "--connections", "20", "--in-flight", "5", "--seconds", "4"],
+            kept: &[CPU_BY_COMMIT, COMMIT_RATE, P50, P99],
+            with_limit: false,
+        }),
+    },
+    Row { name: "group-classic", work: "a group of 500 members, classic protocol", kind: Kind::Group("classic") },
+    Row { name: "group-consumer", work: "a group of 500 members, consumer protocol", kind: Kind::Group("consumer") },
     Row { name: "cold", work: "consume 1 GiB from disk, beside 1000 live records/s", kind: Kind::Cold },
     Row { name: "memory-after", work: "after the rows before", kind: Kind::MemoryAfter },
+    Row { name: "groups", work: "10,000 groups with 10 offsets each", kind: Kind::Groups },
+    Row { name: "offsets", work: "1,000,000 committed offsets, after kill -9", kind: Kind::Offsets },
     Row { name: "restart", work: "4 GiB and 2000 partitions, after kill -9", kind: Kind::Restart },
     Row { name: "density", work: "10,000 empty partitions", kind: Kind::Density },
 ];

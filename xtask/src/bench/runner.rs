@@ -23,6 +23,14 @@ const CONNECTIONS: &str = "3000";
 /// Of the row `density`; a request for more at once is refused by Kafka.
 const DENSITY_TOPICS: usize = 5;
 const DENSITY_PARTITIONS: &str = "2000";
+/// Of the rows of groups.
+const MEMBERS: &str = "500";
+const MANY_GROUPS: &str = "10000";
+/// Of the row `offsets`: a million of them.
+const OFFSETS_GROUPS: &str = "1000";
+const OFFSETS_PARTITIONS: &str = "1000";
+/// Where committed offsets are kept.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// A side of a comparison.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +85,15 @@ impl Runner {
                     Ok(())
                 }
             },
+            Kind::Group(protocol) => self.group(row, protocol),
+            Kind::Groups => {
+                self.shared = None;
+                self.groups(row)
+            }
+            Kind::Offsets => {
+                self.shared = None;
+                self.offsets(row)
+            }
             Kind::MemoryAfter => self.memory_after(row),
             Kind::Restart => {
                 self.shared = None;
@@ -158,6 +175,19 @@ impl Runner {
         self.tool.call(address, &["perf", "ready", topic, "--partitions", partitions, "--sample", partitions]).map(drop)
     }
 
+    /// Has committed offsets acknowledged like the records of a topic.
+    fn set_up_offsets(&self, side: Side, address: &str, topic: &str, acknowledged: Acknowledged) -> Result<(), String> {
+        // The first commit makes the topic.
+        self.tool.call(address, &["perf", "commits", topic, "--groups", "1", "--rounds", "1"])?;
+        let (config, set) = match (side, acknowledged) {
+            (Side::Kafka, acknowledged) => ("flush.messages", acknowledged == Acknowledged::OnDisk),
+            (_, acknowledged) => ("write.caching", acknowledged == Acknowledged::InPageCache),
+        };
+        let value = format!("{config}={}", if side == Side::Kafka { "1" } else { "true" });
+        let (verb, what) = if set { ("set", value.as_str()) } else { ("delete", config) };
+        self.tool.call(address, &["config", verb, "--topic", OFFSETS_TOPIC, what]).map(drop)
+    }
+
     fn start(&mut self, row: &Row) -> Result<(), String> {
         let figures =
             [("start to first answer, s", Better::Less), ("memory at rest, MiB", Better::Less), ("KiB an idle connection", Better::Less)];
@@ -182,6 +212,9 @@ impl Runner {
         let topic = row.name;
         for (side, node) in &shared.nodes {
             self.make_topic(*side, &node.address(), topic, load.partitions, load.acknowledged)?;
+            if load.command == "commits" {
+                self.set_up_offsets(*side, &node.address(), topic, load.acknowledged)?;
+            }
             if let Some(mib) = load.filled_mib {
                 self.tool.call(&node.address(), &["perf", "produce", topic, "--partitions", load.partitions, "--mib", mib])?;
             }
@@ -211,6 +244,87 @@ impl Runner {
             self.tool.call(&node.address(), &["topic", "delete", topic])?;
         }
         Ok(())
+    }
+
+    fn group(&mut self, row: &Row, protocol: &str) -> Result<(), String> {
+        self.shared()?;
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let topic = row.name;
+        for (side, node) in &shared.nodes {
+            self.make_topic(*side, &node.address(), topic, MEMBERS, Acknowledged::InPageCache)?;
+            self.set_up_offsets(*side, &node.address(), topic, Acknowledged::InPageCache)?;
+        }
+        let mut number = 0;
+        let mut measure = |side| -> Result<Vec<f64>, String> {
+            let (_, node) = shared.nodes.iter().find(|(known, _)| *known == side).ok_or("there is no such node")?;
+            number += 1;
+            let (group, id) = (format!("{protocol}-{number}"), node.process_id()?.to_string());
+            let words = ["perf", "group", topic, "--members", MEMBERS, "--protocol", protocol, "--group", &group, "--pid", &id];
+            let report = self.tool.call(&node.address(), &words)?;
+            let places = ["/joined_seconds", "/joined_broker/cpu_s", "/left_seconds", "/left_broker/cpu_s"];
+            places.iter().map(|place| self::number(&report, place)).collect()
+        };
+        let sides = self.sides();
+        for side in &sides {
+            measure(*side)?;
+        }
+        let figures = [
+            ("s until all have joined", Better::Less),
+            ("broker CPU s of that", Better::Less),
+            ("s after one has left", Better::Less),
+            ("broker CPU s after one has left", Better::Less),
+        ];
+        self.alternate(row, &figures, self.rounds, &sides, measure)?;
+        for (_, node) in &shared.nodes {
+            self.tool.call(&node.address(), &["topic", "delete", topic])?;
+        }
+        Ok(())
+    }
+
+    fn groups(&mut self, row: &Row) -> Result<(), String> {
+        let figures = [("memory then, MiB", Better::Less), ("KiB a group", Better::Less), ("CPU s in 10 s at rest", Better::Less)];
+        // Once: a second round in the same process would find its memory used already.
+        self.alternate(row, &figures, 1, &self.sides(), |side| {
+            let mut node = self.node(side, "groups")?;
+            let address = node.address();
+            self.tool.call(&address, &["topic", "create", "read", "--partitions", "10"])?;
+            self.tool.call(&address, &["perf", "commits", "read", "--groups", "1", "--rounds", "1"])?;
+            interrupt::pause(REST)?;
+            let before = node.resident_mib()?;
+            let words = ["--partitions", "10", "--connections", "4", "--groups", MANY_GROUPS];
+            self.tool.call(&address, &[&["perf", "commits", "read", "--rounds", "1"][..], &words].concat())?;
+            interrupt::pause(REST)?;
+            let after = node.resident_mib()?;
+            let used = node.processor_seconds()?;
+            interrupt::pause(2 * REST)?;
+            let at_rest = node.processor_seconds()? - used;
+            node.stop()?;
+            node.remove()?;
+            Ok(vec![after, (after - before) * 1024.0 / MANY_GROUPS.parse::<f64>().unwrap_or(1.0), at_rest])
+        })
+    }
+
+    fn offsets(&mut self, row: &Row) -> Result<(), String> {
+        let words = ["read", "--partitions", OFFSETS_PARTITIONS, "--groups", OFFSETS_GROUPS];
+        let mut nodes = Vec::new();
+        for side in self.sides() {
+            let node = self.node(side, "offsets")?;
+            self.make_topic(side, &node.address(), "read", OFFSETS_PARTITIONS, Acknowledged::InPageCache)?;
+            self.tool.call(&node.address(), &[&["perf", "commits", "--rounds", "1", "--connections", "4"][..], &words].concat())?;
+            nodes.push((side, node));
+        }
+        let figures =
+            [("s until all are served", Better::Less), ("broker CPU s of that", Better::Less), ("memory then, MiB", Better::Less)];
+        let sides = self.sides();
+        self.alternate(row, &figures, self.rounds, &sides, |side| {
+            let (_, node) = nodes.iter_mut().find(|(known, _)| *known == side).ok_or("there is no such node")?;
+            node.kill()?;
+            node.start()?;
+            self.tool.call(&node.address(), &[&["perf", "committed"][..], &words].concat())?;
+            let (seconds, used) = (node.since_start().as_secs_f64(), node.processor_seconds()?);
+            interrupt::pause(REST)?;
+            Ok(vec![seconds, used, node.resident_mib()?])
+        })
     }
 
     fn cold(&mut self, row: &Row) -> Result<(), String> {

@@ -209,6 +209,21 @@ impl Node {
         kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("{path} has no VmRSS"))
     }
 
+    /// Processor time that it has used since it was started, in seconds.
+    pub fn processor_seconds(&self) -> Result<f64, String> {
+        // `USER_HZ`: what the kernel counts in for user space, on every architecture that Rust runs on.
+        const TICKS_PER_S: f64 = 100.0;
+        let path = format!("/proc/{}/stat", self.process_id()?);
+        let stat = fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
+        // The command's name stands in parentheses and may hold anything. Behind it, utime is the 12th field and stime the 13th.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks: Vec<f64> = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        match ticks[..] {
+            [user, system] => Ok((user + system) / TICKS_PER_S),
+            _ => Err(format!("{path} is not laid out as Linux lays it out")),
+        }
+    }
+
     fn running(&self) -> Result<&Running, String> {
         self.process.as_ref().ok_or_else(|| format!("{} is not running", self.system.name()))
     }

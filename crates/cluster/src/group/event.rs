@@ -76,7 +76,8 @@ pub enum Event {
 /// What a coordinator wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Append this to the partition of the offsets topic, as one batch, after all before it.
+    /// Append this to the partition of the offsets topic, within one batch, after all before it. Several that follow each other may share a
+    /// batch: either all of them reach the log or none, and after none this coordinator is over.
     Append(Batch),
     /// Answer, but not before this proposal and all before it are committed: until then the answer may not come true.
     Reply {

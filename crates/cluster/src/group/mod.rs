@@ -58,6 +58,7 @@ pub use record::{
     Assignment, Blob, ClassicMemberMetadata, ClassicProtocols, CommittedOffset, ConsumerMemberMetadata, CurrentAssignment, GroupMetadata,
     GroupRecord, Held, MemberState, ResolvedRegex,
 };
+pub use step::BATCH_BYTES;
 pub use story::{LastRebalance, RebalanceReason};
 pub use topics::TopicsView;
 
@@ -223,6 +224,11 @@ impl GroupCoordinator {
     /// Changes the configuration; it counts for what happens from now on.
     pub fn reconfigure(&mut self, config: GroupConfig) {
         self.config = config;
+    }
+
+    /// The configuration that counts.
+    pub fn config(&self) -> &GroupConfig {
+        &self.config
     }
 
     /// How many groups there are.

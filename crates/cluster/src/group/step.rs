@@ -89,4 +89,4 @@ impl Step<'_> {
 }
 
 /// The header of a record batch.
-pub(super) const BATCH_BYTES: usize = 61;
+pub const BATCH_BYTES: usize = 61;

@@ -6,12 +6,16 @@ mod show;
 
 use clap::{Args, Subcommand};
 use ottla_perf::limit::{Limit, LimitOptions};
-use ottla_perf::{Bootstrap, NewTopic, PerfError, audit, connections, consume, create_topic, end_to_end, ledger, native, produce, ready};
+use ottla_perf::{Bootstrap, NewTopic, PerfError, create_topic};
+use ottla_perf::{audit, commits, connections, consume, end_to_end, ledger, membership, native, produce, ready, transactions};
 
 use crate::args::Connection;
 use crate::error::CliError;
 use crate::output::Output;
-use args::{AuditArgs, ClientArg, ConnectionsArgs, ConsumeArgs, EndToEndArgs, LedgerArgs, LimitArgs, ProduceArgs, ReadyArgs, Topic};
+use args::{
+    AuditArgs, ClientArg, CommitsArgs, CommittedArgs, ConnectionsArgs, ConsumeArgs, EndToEndArgs, GroupArgs, LedgerArgs, LimitArgs,
+    ProduceArgs, ReadyArgs, Topic, TransactionsArgs,
+};
 use progress::watched;
 
 /// Measure a Kafka cluster, Ottla or any other: throughput, latency, cost, and what it has lost.
@@ -24,6 +28,8 @@ use progress::watched;
         "  ottla perf consume load --partitions 6 --connections 2\n",
         "  ottla perf end-to-end load --rate 500 --seconds 4\n",
         "  ottla perf connections --count 100 --hold-seconds 1\n",
+        "  ottla perf commits load --partitions 3 --groups 100 --seconds 2\n",
+        "  ottla perf group load --members 50\n",
         "  ottla perf ledger book --create --partitions 4 --seconds 5 --file ledger.txt\n",
         "  ottla perf audit book --file ledger.txt\n\n",
         "The raw client sends batches that were made before the clock started, over blocking sockets, so that\n",
@@ -69,6 +75,30 @@ enum PerfCommand {
     /// Wait until every partition of a topic is led and some take a record and give it back.
     #[command(after_help = "Example: ottla perf ready load --partitions 6")]
     Ready(ReadyArgs),
+    /// Commit offsets of many groups, by clients that are members of none.
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  ottla perf commits load --partitions 1 --groups 100 --connections 20 --seconds 2\n",
+        "  ottla perf commits load --partitions 3 --groups 1000 --rounds 1",
+    ))]
+    Commits(CommitsArgs),
+    /// Wait until the offsets that `commits` has committed are served: say, after a restart.
+    #[command(after_help = "Example: ottla perf committed load --partitions 3 --groups 1000")]
+    Committed(CommittedArgs),
+    /// Have a group of many members come and share the topic's partitions, and then one of them leave.
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  ottla perf group load --members 50\n",
+        "  ottla perf group load --members 50 --protocol classic --group classic-group\n\n",
+        "Each member has a thread and a connection. With the classic protocol the broker's\n",
+        "group.initial.rebalance.delay.ms is a part of the time to join.",
+    ))]
+    Group(GroupArgs),
+    /// Write transactions of one batch each, one after the other.
+    #[command(after_help = concat!(
+        "Runs where the cluster knows transactions: ottla perf transactions load --producers 20 --seconds 5",
+    ))]
+    Transactions(TransactionsArgs),
     /// Write numbered records with acks=all, one writer a partition, and each acknowledgement into a file.
     #[command(after_help = concat!(
         "Examples:\n",
@@ -130,6 +160,28 @@ pub fn run(args: PerfArgs) -> Result<(), CliError> {
             let options = args.options(bootstrap);
             let report = watched(json, |control| ready::run(&options, control))?;
             show::report(&mut out, json, &report, || show::ready(&report))?;
+        }
+        PerfCommand::Commits(args) => {
+            let options = args.options(bootstrap);
+            make(&options.bootstrap, &args.topic)?;
+            let report = watched(json, |control| commits::run(&options, control))?;
+            show::report(&mut out, json, &report, || show::commits(&report))?;
+        }
+        PerfCommand::Committed(args) => {
+            let report = watched(json, |control| commits::wait(&bootstrap, &args.groups(), args.wait(), control))?;
+            show::report(&mut out, json, &report, || show::committed(&report))?;
+        }
+        PerfCommand::Group(args) => {
+            let options = args.options(bootstrap);
+            make(&options.bootstrap, &args.topic)?;
+            let report = watched(json, |control| membership::run(&options, control))?;
+            show::report(&mut out, json, &report, || show::group(&report))?;
+        }
+        PerfCommand::Transactions(args) => {
+            let options = args.options(bootstrap);
+            make(&options.bootstrap, &args.topic)?;
+            let report = watched(json, |control| transactions::run(&options, control))?;
+            show::report(&mut out, json, &report, || show::transactions(&report))?;
         }
         PerfCommand::Ledger(args) => {
             let options = args.options(bootstrap);

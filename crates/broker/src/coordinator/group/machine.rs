@@ -1,4 +1,5 @@
-//! Carries out what the state machine of groups wants done, in the order in which it wants it. Owns which answer waits for which record.
+//! Carries out what the state machine of groups wants done: what is to be written in the order in which it wants it, then the answers.
+//! Owns which answer waits for which record.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
@@ -152,13 +153,21 @@ impl Machine for GroupMachine {
             self.waiting.insert(token, reply);
             all.push((token, asked));
         }
-        all.into_iter().try_for_each(|(token, asked)| match asked.check(at) {
-            Ok(()) => self.happen(at, now, asked.into_event(token)),
-            Err(error) => {
-                self.send(token, Err(NotTaken::ByLog(append_error_code(&error))));
-                Ok(())
+        // What all of them want written becomes as few batches as hold it: a write costs more than what is in it.
+        let mut effects = Vec::new();
+        for (token, asked) in all {
+            if matches!(asked, Asked::Plain(_)) {
+                effects.extend(self.coordinator.step(now, asked.into_event(token)));
+                continue;
             }
-        })
+            // What the log says of a transaction depends on all that is to be appended before.
+            self.carry_out(at, now, std::mem::take(&mut effects))?;
+            match asked.check(at) {
+                Ok(()) => self.happen(at, now, asked.into_event(token))?,
+                Err(error) => self.send(token, Err(NotTaken::ByLog(append_error_code(&error)))),
+            }
+        }
+        self.carry_out(at, now, effects)
     }
 
     fn take_events(&mut self, _at: &At, events: Vec<Infallible>) -> Result<(), WriteError> {
@@ -230,15 +239,23 @@ impl GroupMachine {
     }
 
     fn carry_out(&mut self, at: &At, now: Now, effects: Vec<Effect>) -> Result<(), WriteError> {
+        let mut appends = Vec::new();
+        let mut replies = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Append(wanted) => {
-                    at.check_led()?;
-                    let end = log::append(&at.partition, &batch::encode(&wanted.content, now.wall)?, now.wall)?;
-                    self.uncommitted.push_back((wanted.proposal, end));
-                }
-                Effect::Reply { token, after, response } => self.reply(at.partition.high_watermark(), token, after, response),
+                Effect::Append(wanted) => appends.push(wanted),
+                Effect::Reply { token, after, response } => replies.push((token, after, response)),
             }
+        }
+        // All is appended before the first answer: one may rest on what comes behind it in the same batch, and none on less.
+        for (proposals, content) in batch::merge(appends, self.coordinator.config().batch_bytes_max) {
+            at.check_led()?;
+            let end = log::append(&at.partition, &batch::encode(&content, now.wall)?, now.wall)?;
+            self.uncommitted.extend(proposals.into_iter().map(|proposal| (proposal, end)));
+        }
+        let high_watermark = at.partition.high_watermark();
+        for (token, after, response) in replies {
+            self.reply(high_watermark, token, after, response);
         }
         Ok(())
     }

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ottla_perf::audit::AuditOptions;
+use ottla_perf::commits::{CommitAmount, CommitsOptions, GROUPS_MAX, Groups, OFFSETS_MAX};
 use ottla_perf::connections::ConnectionsOptions;
 use ottla_perf::consume::{ConsumeOptions, FETCH_BYTES_MAX};
 use ottla_perf::end_to_end::{EndToEndOptions, RATE_MAX, RECORD_BYTES_MIN};
 use ottla_perf::ledger::{LedgerOptions, RECORD_BYTES_MIN as LEDGER_RECORD_BYTES_MIN};
 use ottla_perf::limit::{LimitOptions, WriteTo};
+use ottla_perf::membership::{GroupOptions, MEMBERS_MAX, Protocol};
 use ottla_perf::produce::{CONNECTIONS_MAX, IN_FLIGHT_MAX, ProduceOptions};
 use ottla_perf::ready::ReadyOptions;
+use ottla_perf::transactions::{RECORDS_MAX, TransactionVersion, TransactionsOptions};
 use ottla_perf::{Acks, Amount, BatchShape, Bootstrap, Compression, Processes};
 
 use crate::args::name_value;
@@ -335,6 +338,192 @@ impl ReadyArgs {
             partitions: self.partitions,
             sample: self.sample,
             wait: Duration::from_secs(self.timeout_seconds),
+        }
+    }
+}
+
+/// Groups, and what they have offsets in.
+#[derive(Debug, Clone, Args)]
+pub struct GroupsArgs {
+    /// How many groups.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = positive(GROUPS_MAX as u64))]
+    groups: usize,
+    /// What their names begin with; a number follows.
+    #[arg(long, value_name = "TEXT", default_value = "perf-")]
+    group_prefix: String,
+}
+
+impl GroupsArgs {
+    fn groups(&self, topic: &str, partitions: Option<usize>) -> Groups {
+        let partitions = partitions.unwrap_or(1);
+        Groups { topic: topic.to_owned(), partitions, count: self.groups, prefix: self.group_prefix.clone() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct CommitsArgs {
+    #[command(flatten)]
+    pub topic: Topic,
+    #[command(flatten)]
+    groups: GroupsArgs,
+    /// How often each group commits.
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: Option<u64>,
+    /// For how long they commit.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    seconds: u64,
+    /// Connections, among which the groups are dealt.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive(CONNECTIONS_MAX as u64))]
+    connections: usize,
+    /// Commits on one connection that may wait for their answers.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive(IN_FLIGHT_MAX as u64))]
+    in_flight: usize,
+    #[command(flatten)]
+    broker: Broker,
+}
+
+impl CommitsArgs {
+    pub fn options(&self, bootstrap: Bootstrap) -> CommitsOptions {
+        CommitsOptions {
+            bootstrap,
+            groups: self.groups.groups(&self.topic.topic, self.topic.partitions),
+            connections: self.connections,
+            in_flight: self.in_flight,
+            amount: self.rounds.map_or(CommitAmount::Time(Duration::from_secs(self.seconds)), CommitAmount::Rounds),
+            processes: self.broker.processes(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct CommittedArgs {
+    /// The topic.
+    topic: String,
+    /// In how many of its partitions the groups have offsets.
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = positive(OFFSETS_MAX as u64))]
+    partitions: usize,
+    #[command(flatten)]
+    groups: GroupsArgs,
+    /// How long it may take.
+    #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=SECONDS_MAX))]
+    timeout_seconds: u64,
+}
+
+impl CommittedArgs {
+    pub fn groups(&self) -> Groups {
+        self.groups.groups(&self.topic, Some(self.partitions))
+    }
+
+    pub fn wait(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds)
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ProtocolArg {
+    /// JoinGroup and SyncGroup; the leader assigns.
+    Classic,
+    /// KIP-848; the broker assigns.
+    Consumer,
+}
+
+#[derive(Debug, Args)]
+pub struct GroupArgs {
+    #[command(flatten)]
+    pub topic: Topic,
+    /// The group; there may be none of this name yet.
+    #[arg(long, value_name = "NAME", default_value = "perf-group")]
+    group: String,
+    /// How many members, one of which leaves.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = between(2, MEMBERS_MAX as u64))]
+    members: usize,
+    /// By which protocol.
+    #[arg(long, value_enum, default_value_t = ProtocolArg::Consumer)]
+    protocol: ProtocolArg,
+    /// Time between a member's heartbeats: by one it learns that it has to join again.
+    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=40_000))]
+    heartbeat_ms: u64,
+    /// How long joining may take, and leaving.
+    #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    timeout_seconds: u64,
+    #[command(flatten)]
+    broker: Broker,
+}
+
+impl GroupArgs {
+    pub fn options(&self, bootstrap: Bootstrap) -> GroupOptions {
+        GroupOptions {
+            bootstrap,
+            topic: self.topic.topic.clone(),
+            group: self.group.clone(),
+            members: self.members,
+            protocol: match self.protocol {
+                ProtocolArg::Classic => Protocol::Classic,
+                ProtocolArg::Consumer => Protocol::Consumer,
+            },
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            wait: Duration::from_secs(self.timeout_seconds),
+            processes: self.broker.processes(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TransactionVersionArg {
+    /// Partitions are added by requests of their own.
+    #[value(name = "1")]
+    One,
+    /// A batch adds its partition (KIP-890).
+    #[value(name = "2")]
+    Two,
+}
+
+#[derive(Debug, Args)]
+pub struct TransactionsArgs {
+    #[command(flatten)]
+    pub topic: Topic,
+    /// Producers, each with a transactional id of its own and one transaction at a time.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive(CONNECTIONS_MAX as u64))]
+    producers: usize,
+    /// What transactional ids begin with; a number follows.
+    #[arg(long, value_name = "TEXT", default_value = "perf-")]
+    id_prefix: String,
+    /// Records of each transaction, all in one batch.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive(RECORDS_MAX as u64))]
+    batch_records: usize,
+    /// Bytes of each record's value.
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = positive(RECORD_BYTES_MAX))]
+    record_size: usize,
+    /// By which version of the protocol.
+    #[arg(long, value_enum, default_value_t = TransactionVersionArg::Two)]
+    transaction_version: TransactionVersionArg,
+    /// How many transactions.
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// For how long.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    seconds: u64,
+    #[command(flatten)]
+    broker: Broker,
+}
+
+impl TransactionsArgs {
+    pub fn options(&self, bootstrap: Bootstrap) -> TransactionsOptions {
+        TransactionsOptions {
+            bootstrap,
+            topic: self.topic.topic.clone(),
+            partitions: self.topic.partitions,
+            producers: self.producers,
+            prefix: self.id_prefix.clone(),
+            records: self.batch_records,
+            record_bytes: self.record_size,
+            version: match self.transaction_version {
+                TransactionVersionArg::One => TransactionVersion::One,
+                TransactionVersionArg::Two => TransactionVersion::Two,
+            },
+            count: self.count,
+            time: Duration::from_secs(self.seconds),
+            processes: self.broker.processes(),
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use comfy_table::Table;
 use ottla_perf::audit::AuditReport;
+use ottla_perf::commits::{CommitsReport, CommittedReport};
 use ottla_perf::connections::ConnectionsReport;
 use ottla_perf::end_to_end::EndToEndReport;
 use ottla_perf::ledger::LedgerReport;
+use ottla_perf::membership::{GroupReport, Protocol};
 use ottla_perf::ready::ReadyReport;
+use ottla_perf::transactions::{TransactionVersion, TransactionsReport};
 use ottla_perf::{BrokerCost, LatencyMs, LoadReport};
 use serde::Serialize;
 
@@ -83,6 +86,67 @@ pub fn ready(report: &ReadyReport) -> Vec<Row> {
         row("took a record and gave it back", report.tried, ""),
         row("ready after", format!("{:.3} s", report.seconds), ""),
     ]
+}
+
+pub fn commits(report: &CommitsReport) -> Vec<Row> {
+    let mut rows = vec![
+        row("topic", &report.topic, ""),
+        row("groups", format!("{}, {} offsets a commit", report.groups, report.partitions), ""),
+        row("connections", report.connections, ""),
+        row("time", format!("{:.2} s", report.seconds), ""),
+        row("commits", report.commits, format!("{:.0}/s", report.commits_per_s)),
+        row("offsets", report.offsets, format!("{:.0}/s", report.offsets_per_s)),
+    ];
+    rows.extend(latency("latency", report.latency_ms));
+    rows.extend(broker(report.broker));
+    rows
+}
+
+pub fn committed(report: &CommittedReport) -> Vec<Row> {
+    vec![
+        row("topic", &report.topic, ""),
+        row("groups served", report.groups, ""),
+        row("time to the first", format!("{:.3} s", report.first_seconds), ""),
+        row("time to the last", format!("{:.3} s", report.seconds), ""),
+    ]
+}
+
+pub fn group(report: &GroupReport) -> Vec<Row> {
+    let protocol = match report.protocol {
+        Protocol::Classic => "classic",
+        Protocol::Consumer => "consumer",
+    };
+    let cost = |when: &str, cost: Option<BrokerCost>| {
+        cost.map(|cost| row(format!("broker processor time, {when}"), format!("{:.2} s", cost.cpu_s), ""))
+    };
+    let mut rows = vec![
+        row("members", format!("{}, by the {protocol} protocol", report.members), ""),
+        row("partitions", report.partitions, ""),
+        row("until all have joined", format!("{:.3} s", report.joined_seconds), format!("generation {}", report.joined_generation)),
+        row("after one has left", format!("{:.3} s", report.left_seconds), format!("generation {}", report.left_generation)),
+    ];
+    rows.extend(cost("joining", report.joined_broker));
+    rows.extend(cost("leaving", report.left_broker));
+    rows.extend(report.left_broker.map(|cost| row("broker memory", format!("{:.1} MiB", cost.rss_mib), "")));
+    rows
+}
+
+pub fn transactions(report: &TransactionsReport) -> Vec<Row> {
+    let version = match report.version {
+        TransactionVersion::One => 1,
+        TransactionVersion::Two => 2,
+    };
+    let mut rows = vec![
+        row("topic", &report.topic, ""),
+        row("producers", format!("{}, transaction version {version}", report.producers), ""),
+        row("time", format!("{:.2} s", report.seconds), ""),
+        row("transactions", report.transactions, format!("{:.0}/s", report.transactions_per_s)),
+        row("records", report.records, ""),
+        row("requests repeated", report.repeated, ""),
+    ];
+    rows.extend(latency("latency", report.latency_ms));
+    rows.extend(broker(report.broker));
+    rows
 }
 
 pub fn ledger(report: &LedgerReport) -> Vec<Row> {
