@@ -17,6 +17,10 @@ pub const CONSOLE_CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsu
 pub const PRODUCER_PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 /// kafka-consumer-groups
 pub const CONSUMER_GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+/// kafka-verifiable-producer
+pub const VERIFIABLE_PRODUCER: &str = "org.apache.kafka.tools.VerifiableProducer";
+/// kafka-verifiable-consumer
+pub const VERIFIABLE_CONSUMER: &str = "org.apache.kafka.tools.VerifiableConsumer";
 /// kafka-dump-log
 pub const DUMP_LOG: &str = "org.apache.kafka.tools.DumpLogSegments";
 /// kafka-delete-records

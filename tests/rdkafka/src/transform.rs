@@ -1,0 +1,109 @@
+//! From one topic to another in transactions, the offsets among them; and the reader that holds it to that.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message};
+
+use crate::{POLL_MAX, REQUEST_MAX, consumer_config};
+
+/// Records of one transaction at most.
+const RECORDS_MAX: usize = 20;
+/// Each of so many transactions is aborted, and its records moved again by the next.
+const ABORT_EVERY: usize = 3;
+
+pub fn run(id: &str, group: &str, from: &str, to: &str, broker: &str, interrupted: &AtomicBool) -> KafkaResult<()> {
+    let mut config = consumer_config(broker);
+    config.set("group.id", group).set("isolation.level", "read_committed").set("session.timeout.ms", "6000");
+    let consumer: BaseConsumer = config.create()?;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", broker).set("transactional.id", id).set("transaction.timeout.ms", "20000");
+    let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = config.create()?;
+    // Fences an earlier self, and ends what that had begun.
+    producer.init_transactions(REQUEST_MAX)?;
+    consumer.subscribe(&[from])?;
+    for number in 1.. {
+        let Some(first) = next(&consumer, interrupted)? else { break };
+        producer.begin_transaction()?;
+        let mut positions = TopicPartitionList::new();
+        let mut began = TopicPartitionList::new();
+        let mut moved = 0;
+        let mut record = Some(first);
+        while let Some((partition, offset, value)) = record {
+            if began.find_partition(from, partition).is_none() {
+                began.add_partition_offset(from, partition, Offset::Offset(offset))?;
+                positions.add_partition(from, partition);
+            }
+            positions.set_partition_offset(from, partition, Offset::Offset(offset + 1))?;
+            let value = format!("{value}!");
+            producer.send(BaseRecord::<(), str>::to(to).payload(&value).partition(partition)).map_err(|(error, _)| error)?;
+            moved += 1;
+            record = if moved < RECORDS_MAX { polled(&consumer)? } else { None };
+        }
+        let members = consumer.group_metadata().expect("it is a member of a group");
+        producer.send_offsets_to_transaction(&positions, &members, REQUEST_MAX)?;
+        if number % ABORT_EVERY == 0 {
+            producer.abort_transaction(REQUEST_MAX)?;
+            consumer.seek_partitions(began, REQUEST_MAX)?;
+            println!("aborted {moved}");
+        } else {
+            commit(&producer)?;
+            println!("committed {moved}");
+        }
+    }
+    consumer.unsubscribe();
+    Ok(())
+}
+
+/// A commit that the broker's end cut short is asked for again, as librdkafka wants it.
+fn commit(producer: &impl Producer) -> KafkaResult<()> {
+    loop {
+        match producer.commit_transaction(REQUEST_MAX) {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
+            other => return other,
+        }
+    }
+}
+
+type Polled = Option<(i32, i64, String)>;
+
+fn polled(consumer: &BaseConsumer) -> KafkaResult<Polled> {
+    let Some(polled) = consumer.poll(POLL_MAX) else { return Ok(None) };
+    let record = polled?;
+    let value = String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
+    Ok(Some((record.partition(), record.offset(), value)))
+}
+
+fn next(consumer: &BaseConsumer, interrupted: &AtomicBool) -> KafkaResult<Polled> {
+    while !interrupted.load(Ordering::Relaxed) {
+        if let Some(record) = polled(consumer)? {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+pub fn read(topic: &str, broker: &str) -> KafkaResult<()> {
+    let mut config = consumer_config(broker);
+    config.set("group.id", "reads-without-a-group").set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create()?;
+    let metadata = consumer.fetch_metadata(Some(topic), REQUEST_MAX)?;
+    let mut assignment = TopicPartitionList::new();
+    let mut open = 0;
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        assignment.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+        open += 1;
+    }
+    consumer.assign(&assignment)?;
+    while open > 0 {
+        match consumer.poll(POLL_MAX) {
+            None => {}
+            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(record) => println!("{}", String::from_utf8_lossy(record?.payload().unwrap_or_default())),
+        }
+    }
+    Ok(())
+}
