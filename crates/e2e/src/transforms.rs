@@ -15,7 +15,7 @@ pub const TO: &str = "output";
 const GROUP: &str = "transformers";
 const PARTITIONS: i32 = 3;
 /// Records of one round, in each partition.
-const RECORDS: usize = 100;
+const RECORDS: usize = 40;
 
 /// Two programs with one client, as [`transforms_exactly_once`] starts them.
 pub struct Programs<'a> {
@@ -29,7 +29,7 @@ pub struct Programs<'a> {
 /// A program that dies, and a node that dies, cost no record, and give none twice.
 #[track_caller]
 pub fn transforms_exactly_once(programs: &Programs<'_>) {
-    let mut node = Node::with().set("group.initial.rebalance.delay.ms", "0").start();
+    let mut node = node();
     for topic in [FROM, TO] {
         assert_eq!(node.caller().create_topic(topic, PARTITIONS, &[]), 0);
     }
@@ -59,19 +59,27 @@ pub fn transforms_exactly_once(programs: &Programs<'_>) {
     node.kill();
     node.start_again();
     produce(&node, "all is well");
-    let all = RECORDS * usize::try_from(PARTITIONS).expect("a count") * 3;
-    let end_offsets = |node: &Node| (0..PARTITIONS).map(|partition| node.caller().end_offset(FROM, partition)).sum::<i64>();
-    assert_eq!(end_offsets(&node), all as i64);
-    let mut last = second;
-    wait_for_commits(&node, &mut last, all as i64);
-    let (status, said) = last.stop();
+    wait_for_all(programs, &address, &mut second, expected.len());
+    let (status, said) = second.stop();
     assert!(status.success(), "{said}");
 
-    let mut read: Vec<String> = run(&mut (programs.read)(&[TO, &address])).ok().stdout.lines().map(str::to_owned).collect();
-    read.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(read.len(), expected.len(), "each record once");
-    assert!(read == expected, "{:?} is not {:?}", read, expected);
+    let moved = read(programs, &address);
+    assert_eq!(moved.len(), expected.len(), "each record once");
+    assert!(moved == expected, "{moved:?} is not {expected:?}");
+    let told = node.ottla(&["group", "describe", GROUP, "--json"]).ok().json();
+    let offsets = told["partitions"].as_array().expect("partitions").iter().filter_map(|row| row["offset"].as_i64());
+    assert_eq!(offsets.sum::<i64>(), expected.len() as i64, "the offsets are those of what was moved: {told}");
+}
+
+/// A node that soon gives to others what a member had that died, by both protocols.
+#[track_caller]
+fn node() -> Node {
+    let mut builder = Node::with().set("group.initial.rebalance.delay.ms", "0");
+    for (what, ms) in [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500")] {
+        builder = builder.set(&format!("group.consumer.{what}"), ms).set(&format!("group.consumer.min.{what}"), ms);
+    }
+    builder.start()
 }
 
 /// How many records a program says that it has moved.
@@ -81,16 +89,23 @@ fn committed(said: &str) -> usize {
     whole.lines().filter_map(|line| line.strip_prefix("committed ")?.parse::<usize>().ok()).sum()
 }
 
-/// Until the group's offsets are at the end: each transaction that the program reports is a chance to ask again.
+/// Until all is there: each transaction that the program reports is a chance to look again.
 #[track_caller]
-fn wait_for_commits(node: &Node, program: &mut Running, all: i64) {
+fn wait_for_all(programs: &Programs<'_>, address: &str, program: &mut Running, all: usize) {
     loop {
         let seen = committed(program.so_far());
-        let told = node.ottla(&["group", "describe", GROUP, "--json"]).ok().json();
-        let offsets = told["partitions"].as_array().expect("partitions").iter().filter_map(|row| row["offset"].as_i64());
-        if offsets.sum::<i64>() >= all {
+        if read(programs, address).len() >= all {
             return;
         }
         program.wait_until(|said| committed(said) > seen);
     }
+}
+
+/// What is committed, in ascending order.
+#[track_caller]
+fn read(programs: &Programs<'_>, address: &str) -> Vec<String> {
+    let said = run(&mut (programs.read)(&[TO, address])).ok().stdout;
+    let mut values: Vec<String> = said.lines().map(str::to_owned).collect();
+    values.sort_unstable();
+    values
 }

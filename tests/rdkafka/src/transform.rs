@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, Message};
 
@@ -21,41 +21,72 @@ pub fn run(id: &str, group: &str, from: &str, to: &str, broker: &str, interrupte
     let consumer: BaseConsumer = config.create()?;
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker).set("transactional.id", id).set("transaction.timeout.ms", "20000");
-    let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = config.create()?;
+    let producer: ThreadedProducer<DefaultProducerContext> = config.create()?;
     // Fences an earlier self, and ends what that had begun.
     producer.init_transactions(REQUEST_MAX)?;
     consumer.subscribe(&[from])?;
     for number in 1.. {
         let Some(first) = next(&consumer, interrupted)? else { break };
         producer.begin_transaction()?;
-        let mut positions = TopicPartitionList::new();
         let mut began = TopicPartitionList::new();
-        let mut moved = 0;
-        let mut record = Some(first);
-        while let Some((partition, offset, value)) = record {
-            if began.find_partition(from, partition).is_none() {
-                began.add_partition_offset(from, partition, Offset::Offset(offset))?;
-                positions.add_partition(from, partition);
+        let moved = moved(&consumer, &producer, first, (from, to), &mut began, number % ABORT_EVERY != 0);
+        match moved {
+            Ok((moved, true)) => println!("committed {moved}"),
+            // The group has gone on without this member, say: what it has read of late, it or another reads again.
+            Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                producer.abort_transaction(REQUEST_MAX)?;
+                eprintln!("aborted: {error}");
+                again(&consumer, began);
             }
-            positions.set_partition_offset(from, partition, Offset::Offset(offset + 1))?;
-            let value = format!("{value}!");
-            producer.send(BaseRecord::<(), str>::to(to).payload(&value).partition(partition)).map_err(|(error, _)| error)?;
-            moved += 1;
-            record = if moved < RECORDS_MAX { polled(&consumer)? } else { None };
-        }
-        let members = consumer.group_metadata().expect("it is a member of a group");
-        producer.send_offsets_to_transaction(&positions, &members, REQUEST_MAX)?;
-        if number % ABORT_EVERY == 0 {
-            producer.abort_transaction(REQUEST_MAX)?;
-            consumer.seek_partitions(began, REQUEST_MAX)?;
-            println!("aborted {moved}");
-        } else {
-            commit(&producer)?;
-            println!("committed {moved}");
+            Ok((moved, false)) => {
+                producer.abort_transaction(REQUEST_MAX)?;
+                println!("aborted {moved}");
+                again(&consumer, began);
+            }
+            Err(error) => return Err(error),
         }
     }
     consumer.unsubscribe();
     Ok(())
+}
+
+/// Back to where the transaction began, in those partitions that are still this member's. Where another's begin is up to
+/// what is committed.
+fn again(consumer: &BaseConsumer, began: TopicPartitionList) {
+    if let Err(error) = consumer.seek_partitions(began, REQUEST_MAX) {
+        eprintln!("not this member's any longer: {error}");
+    }
+}
+
+/// Moves some records within a transaction that was begun, and commits it when it is to be kept: how many, and whether it did.
+fn moved(
+    consumer: &BaseConsumer,
+    producer: &ThreadedProducer<DefaultProducerContext>,
+    first: (i32, i64, String),
+    (from, to): (&str, &str),
+    began: &mut TopicPartitionList,
+    keep: bool,
+) -> KafkaResult<(usize, bool)> {
+    let mut positions = TopicPartitionList::new();
+    let mut moved = 0;
+    let mut record = Some(first);
+    while let Some((partition, offset, value)) = record {
+        if began.find_partition(from, partition).is_none() {
+            began.add_partition_offset(from, partition, Offset::Offset(offset))?;
+            positions.add_partition(from, partition);
+        }
+        positions.set_partition_offset(from, partition, Offset::Offset(offset + 1))?;
+        let value = format!("{value}!");
+        producer.send(BaseRecord::<(), str>::to(to).payload(&value).partition(partition)).map_err(|(error, _)| error)?;
+        moved += 1;
+        record = if moved < RECORDS_MAX { polled(consumer)? } else { None };
+    }
+    let member = consumer.group_metadata().expect("it is a member of a group");
+    producer.send_offsets_to_transaction(&positions, &member, REQUEST_MAX)?;
+    if keep {
+        commit(producer)?;
+    }
+    Ok((moved, keep))
 }
 
 /// A commit that the broker's end cut short is asked for again, as librdkafka wants it.
