@@ -61,7 +61,8 @@ pub fn transforms_exactly_once(programs: &Programs<'_>) {
     produce(&node, "all is well");
     wait_for_all(programs, &address, &mut second, expected.len());
     let (status, said) = second.stop();
-    assert!(status.success(), "{said}");
+    // Java says by its exit code that it was asked to end.
+    assert!(matches!(status.code(), Some(0 | 143)), "{status}: {said}");
 
     expected.sort_unstable();
     let moved = read(programs, &address);

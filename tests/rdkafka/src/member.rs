@@ -7,7 +7,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Message};
 
-use crate::{POLL_MAX, consumer_config};
+use crate::{POLL_MAX, consumer_config, goes_on};
 
 struct Telling;
 
@@ -50,8 +50,11 @@ pub fn run(protocol: &str, group: &str, topic: &str, broker: &str, interrupted: 
     let consumer: BaseConsumer<Telling> = config.create_with_context(Telling)?;
     consumer.subscribe(&[topic])?;
     while !interrupted.load(Ordering::Relaxed) {
-        let Some(polled) = consumer.poll(POLL_MAX) else { continue };
-        let record = polled?;
+        let record = match consumer.poll(POLL_MAX) {
+            None => continue,
+            Some(Err(error)) if goes_on(&error) => continue,
+            Some(polled) => polled?,
+        };
         let value = String::from_utf8_lossy(record.payload().unwrap_or_default());
         println!("{}/{}/{value}", record.partition(), record.offset());
         consumer.store_offset_from_message(&record)?;

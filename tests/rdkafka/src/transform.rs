@@ -8,7 +8,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, Message};
 
-use crate::{POLL_MAX, REQUEST_MAX, consumer_config};
+use crate::{POLL_MAX, REQUEST_MAX, consumer_config, goes_on};
 
 /// Records of one transaction at most.
 const RECORDS_MAX: usize = 20;
@@ -34,12 +34,12 @@ pub fn run(id: &str, group: &str, from: &str, to: &str, broker: &str, interrupte
             Ok((moved, true)) => println!("committed {moved}"),
             // The group has gone on without this member, say: what it has read of late, it or another reads again.
             Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
-                producer.abort_transaction(REQUEST_MAX)?;
+                until_done(|| producer.abort_transaction(REQUEST_MAX))?;
                 eprintln!("aborted: {error}");
                 again(&consumer, began);
             }
             Ok((moved, false)) => {
-                producer.abort_transaction(REQUEST_MAX)?;
+                until_done(|| producer.abort_transaction(REQUEST_MAX))?;
                 println!("aborted {moved}");
                 again(&consumer, began);
             }
@@ -82,17 +82,17 @@ fn moved(
         record = if moved < RECORDS_MAX { polled(consumer)? } else { None };
     }
     let member = consumer.group_metadata().expect("it is a member of a group");
-    producer.send_offsets_to_transaction(&positions, &member, REQUEST_MAX)?;
+    until_done(|| producer.send_offsets_to_transaction(&positions, &member, REQUEST_MAX))?;
     if keep {
-        commit(producer)?;
+        until_done(|| producer.commit_transaction(REQUEST_MAX))?;
     }
     Ok((moved, keep))
 }
 
-/// A commit that the broker's end cut short is asked for again, as librdkafka wants it.
-fn commit(producer: &impl Producer) -> KafkaResult<()> {
+/// What the broker's end cut short is asked for again, as librdkafka wants it.
+fn until_done(step: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
     loop {
-        match producer.commit_transaction(REQUEST_MAX) {
+        match step() {
             Err(KafkaError::Transaction(error)) if error.is_retriable() => {}
             other => return other,
         }
@@ -102,8 +102,11 @@ fn commit(producer: &impl Producer) -> KafkaResult<()> {
 type Polled = Option<(i32, i64, String)>;
 
 fn polled(consumer: &BaseConsumer) -> KafkaResult<Polled> {
-    let Some(polled) = consumer.poll(POLL_MAX) else { return Ok(None) };
-    let record = polled?;
+    let record = match consumer.poll(POLL_MAX) {
+        None => return Ok(None),
+        Some(Err(error)) if goes_on(&error) => return Ok(None),
+        Some(polled) => polled?,
+    };
     let value = String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned();
     Ok(Some((record.partition(), record.offset(), value)))
 }

@@ -5,6 +5,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
+import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -65,14 +66,25 @@ public final class Transform {
                     positions.put(partition, new OffsetAndMetadata(record.offset() + 1));
                     producer.send(new ProducerRecord<>(to, record.value() + "!"));
                 }
-                producer.sendOffsetsToTransaction(positions, consumer.groupMetadata());
-                if (number % ABORT_EVERY == 0) {
-                    producer.abortTransaction();
-                    began.forEach((partition, offset) -> consumer.seek(partition, offset));
-                    System.out.println("aborted " + records.count());
-                } else {
-                    commit(producer);
+                boolean keep = number % ABORT_EVERY != 0;
+                try {
+                    untilDone(() -> producer.sendOffsetsToTransaction(positions, consumer.groupMetadata()));
+                    if (keep) {
+                        untilDone(producer::commitTransaction);
+                    }
+                } catch (CommitFailedException e) {
+                    // The group has gone on without this member, or in another epoch of it.
+                    System.err.println(e);
+                    keep = false;
+                }
+                if (keep) {
                     System.out.println("committed " + records.count());
+                } else {
+                    untilDone(producer::abortTransaction);
+                    System.out.println("aborted " + records.count());
+                    // Where those begin that are no longer its own is up to what is committed.
+                    began.keySet().retainAll(consumer.assignment());
+                    began.forEach((partition, offset) -> consumer.seek(partition, offset));
                 }
             }
         } catch (WakeupException e) {
@@ -82,11 +94,11 @@ public final class Transform {
         }
     }
 
-    /** A commit that the broker's end cut short is asked for again, as its documentation has it. */
-    private static void commit(KafkaProducer<?, ?> producer) {
+    /** What the broker's end cut short is asked for again, as the producer's documentation has it. */
+    private static void untilDone(Runnable step) {
         while (true) {
             try {
-                producer.commitTransaction();
+                step.run();
                 return;
             } catch (TimeoutException e) {
                 System.err.println(e);
