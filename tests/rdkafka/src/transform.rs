@@ -28,20 +28,19 @@ pub fn run(id: &str, group: &str, from: &str, to: &str, broker: &str, interrupte
     for number in 1.. {
         let Some(first) = next(&consumer, interrupted)? else { break };
         producer.begin_transaction()?;
-        let mut began = TopicPartitionList::new();
-        let moved = moved(&consumer, &producer, first, (from, to), &mut began, number % ABORT_EVERY != 0);
+        let moved = moved(&consumer, &producer, first, (from, to), number % ABORT_EVERY != 0);
         match moved {
             Ok((moved, true)) => println!("committed {moved}"),
             // The group has gone on without this member, say: what it has read of late, it or another reads again.
             Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
                 until_done(|| producer.abort_transaction(REQUEST_MAX))?;
                 eprintln!("aborted: {error}");
-                again(&consumer, began);
+                again(&consumer)?;
             }
             Ok((moved, false)) => {
                 until_done(|| producer.abort_transaction(REQUEST_MAX))?;
                 println!("aborted {moved}");
-                again(&consumer, began);
+                again(&consumer)?;
             }
             Err(error) => return Err(error),
         }
@@ -50,12 +49,18 @@ pub fn run(id: &str, group: &str, from: &str, to: &str, broker: &str, interrupte
     Ok(())
 }
 
-/// Back to where the transaction began, in those partitions that are still this member's. Where another's begin is up to
-/// what is committed.
-fn again(consumer: &BaseConsumer, began: TopicPartitionList) {
-    if let Err(error) = consumer.seek_partitions(began, REQUEST_MAX) {
-        eprintln!("not this member's any longer: {error}");
+/// Back to what is committed, which is where the transaction began, unless another member was there meanwhile.
+fn again(consumer: &BaseConsumer) -> KafkaResult<()> {
+    let mut committed = consumer.committed(REQUEST_MAX)?;
+    for mut element in committed.elements() {
+        if element.offset() == Offset::Invalid {
+            element.set_offset(Offset::Beginning)?;
+        }
     }
+    if committed.count() > 0 {
+        committed = consumer.seek_partitions(committed, REQUEST_MAX)?;
+    }
+    committed.elements().iter().try_for_each(|element| element.error())
 }
 
 /// Moves some records within a transaction that was begun, and commits it when it is to be kept: how many, and whether it did.
@@ -64,15 +69,15 @@ fn moved(
     producer: &ThreadedProducer<DefaultProducerContext>,
     first: (i32, i64, String),
     (from, to): (&str, &str),
-    began: &mut TopicPartitionList,
     keep: bool,
 ) -> KafkaResult<(usize, bool)> {
+    // As what it was when the first record came: a poll may make it another generation's, which begins at what is committed.
+    let member = consumer.group_metadata().expect("it is a member of a group");
     let mut positions = TopicPartitionList::new();
     let mut moved = 0;
     let mut record = Some(first);
     while let Some((partition, offset, value)) = record {
-        if began.find_partition(from, partition).is_none() {
-            began.add_partition_offset(from, partition, Offset::Offset(offset))?;
+        if positions.find_partition(from, partition).is_none() {
             positions.add_partition(from, partition);
         }
         positions.set_partition_offset(from, partition, Offset::Offset(offset + 1))?;
@@ -81,7 +86,6 @@ fn moved(
         moved += 1;
         record = if moved < RECORDS_MAX { polled(consumer)? } else { None };
     }
-    let member = consumer.group_metadata().expect("it is a member of a group");
     until_done(|| producer.send_offsets_to_transaction(&positions, &member, REQUEST_MAX))?;
     if keep {
         until_done(|| producer.commit_transaction(REQUEST_MAX))?;

@@ -57,18 +57,19 @@ public final class Transform {
                     number--;
                     continue;
                 }
+                // As what it was when the records came: another thread of the consumer may make it another epoch's at any time,
+                // which begins at what is committed.
+                var member = consumer.groupMetadata();
                 producer.beginTransaction();
-                Map<TopicPartition, Long> began = new HashMap<>();
                 Map<TopicPartition, OffsetAndMetadata> positions = new HashMap<>();
                 for (ConsumerRecord<String, String> record : records) {
                     var partition = new TopicPartition(record.topic(), record.partition());
-                    began.putIfAbsent(partition, record.offset());
                     positions.put(partition, new OffsetAndMetadata(record.offset() + 1));
                     producer.send(new ProducerRecord<>(to, record.value() + "!"));
                 }
                 boolean keep = number % ABORT_EVERY != 0;
                 try {
-                    untilDone(() -> producer.sendOffsetsToTransaction(positions, consumer.groupMetadata()));
+                    untilDone(() -> producer.sendOffsetsToTransaction(positions, member));
                     if (keep) {
                         untilDone(producer::commitTransaction);
                     }
@@ -82,9 +83,9 @@ public final class Transform {
                 } else {
                     untilDone(producer::abortTransaction);
                     System.out.println("aborted " + records.count());
-                    // Where those begin that are no longer its own is up to what is committed.
-                    began.keySet().retainAll(consumer.assignment());
-                    began.forEach((partition, offset) -> consumer.seek(partition, offset));
+                    // Back to what is committed, which is where the transaction began, unless another member was there meanwhile.
+                    consumer.committed(consumer.assignment()).forEach((partition, committed) ->
+                        consumer.seek(partition, committed == null ? new OffsetAndMetadata(0) : committed));
                 }
             }
         } catch (WakeupException e) {
