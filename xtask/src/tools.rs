@@ -86,6 +86,38 @@ pub fn go() -> Result<(), String> {
     if works() { Ok(()) } else { Err("Go was installed, but `go` is not on the PATH".into()) }
 }
 
+/// Why something that is built here cannot be had.
+pub enum Lack {
+    /// What builds it is not there, and could not be installed.
+    Tool(String),
+    /// It does not build.
+    Build(String),
+}
+
+/// The program of tests/rdkafka. librdkafka comes with it as C, so it is built once, into the cache.
+pub fn rdkafka_clients() -> Result<PathBuf, Lack> {
+    c_compiler().map_err(Lack::Tool)?;
+    let target_dir = cache_dir().map_err(Lack::Tool)?.join("rdkafka");
+    let mut command = run::cargo(&["build", "--quiet", "--locked", "--manifest-path", "tests/rdkafka/Cargo.toml"]);
+    command.env("CARGO_TARGET_DIR", &target_dir);
+    run::shown(command).map_err(Lack::Build)?;
+    Ok(target_dir.join("debug/ottla-rdkafka-clients"))
+}
+
+/// What builds librdkafka: compilers for C and C++, and make.
+fn c_compiler() -> Result<(), String> {
+    let works = || ["cc", "c++", "make"].iter().all(|name| run::succeeds(run::program(name, &["--version"])));
+    if works() {
+        return Ok(());
+    }
+    install(match package_manager()? {
+        PackageManager::Apt => &["gcc", "g++", "make"],
+        PackageManager::Dnf => &["gcc", "gcc-c++", "make"],
+        PackageManager::Brew => &["gcc", "make"],
+    })?;
+    if works() { Ok(()) } else { Err("a C compiler was installed, but not all of `cc`, `c++` and `make` are on the PATH".into()) }
+}
+
 /// cargo-deny: the one on the PATH, else one built into the cache, which takes some minutes the first time.
 pub fn cargo_deny() -> Result<PathBuf, String> {
     let on_path = PathBuf::from("cargo-deny");
@@ -112,6 +144,10 @@ pub fn prepare_all() -> bool {
     summary.stage("java", || java().into());
     summary.stage("kafka tools", || kafka_libs().map(|libs| println!("{}", libs.display())).into());
     summary.stage("go", || go().into());
+    summary.stage("librdkafka", || {
+        let built = rdkafka_clients().map_err(|(Lack::Tool(why) | Lack::Build(why))| why);
+        built.map(|program| println!("{}", program.display())).into()
+    });
     summary.stage("cargo-deny", || cargo_deny().map(|path| println!("{}", path.display())).into());
     summary.print()
 }

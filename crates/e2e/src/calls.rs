@@ -181,11 +181,19 @@ impl Answer {
     }
 }
 
+/// The time of records that no test gives another: 14 November 2023, 22:13:20 UTC.
+pub const RECORDS_TIME_MS: i64 = 1_700_000_000_000;
+
 /// A batch of records with these values, and no keys.
 pub fn batch(values: &[&[u8]]) -> Vec<u8> {
+    batch_at(RECORDS_TIME_MS, values)
+}
+
+/// The same, of records of that time.
+pub fn batch_at(time_ms: i64, values: &[&[u8]]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Compression::None, usize::MAX);
     for value in values {
-        builder.append(1_700_000_000_000, None, Some(value), &[]).expect("a batch has room");
+        builder.append(time_ms, None, Some(value), &[]).expect("a batch has room");
     }
     builder.build().expect("a batch can be built")
 }

@@ -13,6 +13,7 @@ pub mod node;
 pub mod ports;
 pub mod process;
 pub mod raw;
+pub mod transforms;
 
 pub use node::{Node, NodeBuilder};
 pub use process::{Finished, ottla, run};
