@@ -125,13 +125,23 @@ impl Running {
     /// Starts it; standard output and standard error are read as one.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
+        Running::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// As [`start`](Self::start), with something to read to which more could come.
+    #[track_caller]
+    pub fn start_with_open_input(command: &mut Command, input: &str) -> Self {
+        let mut running = Running::spawn(command.stdin(Stdio::piped()));
+        let pipe = running.child.stdin.as_mut().expect("its input is a pipe");
+        pipe.write_all(input.as_bytes()).expect("it reads its input");
+        running
+    }
+
+    #[track_caller]
+    fn spawn(command: &mut Command) -> Self {
         let said = words(command);
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start `{said}`: {error}"));
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("cannot start `{said}`: {error}"));
         let (sender, output) = mpsc::channel();
         pieces(child.stdout.take(), sender.clone());
         pieces(child.stderr.take(), sender);
