@@ -54,6 +54,16 @@ fn assert_values(partition: &Partition, expected: &[&str]) {
     assert_eq!(all_values(partition), expected);
 }
 
+/// The same after a start: what the log has is shown once it is known to be durable.
+#[track_caller]
+fn assert_values_durable(partition: &Arc<Partition>, expected: &[&str]) -> impl Future<Output = ()> {
+    let end = Offset(expected.len() as i64);
+    async move {
+        partition.reach(end, deadline_after(60_000)).await.unwrap();
+        assert_values(partition, expected);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn appends_stop_above_the_reserve_and_go_on_once_there_is_more() {
     let broker = TestBroker::start().await;
@@ -81,7 +91,7 @@ async fn appends_stop_above_the_reserve_and_go_on_once_there_is_more() {
     assert_eq!(acknowledged_at(&partition, "b", 3 * LOOK_INTERVAL_MS).await, Offset(1));
     assert!(!partition.log_dir().is_full());
     let broker = broker.restart(false).await;
-    assert_values(&broker.partition("logs", 0), &["a", "b"]);
+    assert_values_durable(&broker.partition("logs", 0), &["a", "b"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +139,7 @@ async fn a_write_that_the_disk_refuses_leaves_nothing_and_one_in_each_interval_t
     assert_eq!(acknowledged_at(&partition, "c", 2 * LOOK_INTERVAL_MS).await, Offset(2));
     let crashed = broker.disk.crash(7);
     let broker = broker.restart_on(crashed).await;
-    assert_values(&broker.partition("logs", 0), &["a", "b", "c"]);
+    assert_values_durable(&broker.partition("logs", 0), &["a", "b", "c"]).await;
 }
 
 /// Records whose leader epoch cannot be written beside them are not acknowledged, and are once it can.
@@ -160,7 +170,7 @@ async fn a_sync_that_finds_no_room_for_a_small_file_is_tried_again() {
     partition.reach(end, deadline_after(60_000)).await.unwrap();
     let crashed = broker.disk.crash(3);
     let broker = broker.restart_on(crashed).await;
-    assert_values(&broker.partition("logs", 0), &["a"]);
+    assert_values_durable(&broker.partition("logs", 0), &["a"]).await;
 }
 
 /// A start makes a new leader epoch, of which there are no records yet.
@@ -179,8 +189,7 @@ async fn a_broker_that_is_started_on_a_full_disk_shows_what_it_has() {
             let disk = if broker.disk.space_left() == 0 { broker.disk.clone() } else { crashed.clone() };
             broker = broker.restart_on(disk).await;
             let partition = broker.partition("logs", 0);
-            partition.reach(Offset(2), deadline_after(60_000)).await.unwrap();
-            assert_values(&partition, &["a", "b"]);
+            assert_values_durable(&partition, &["a", "b"]).await;
             assert_no_room(append_at(&partition, "refused", 0));
         }
         broker.disk.set_space(None);
@@ -190,8 +199,7 @@ async fn a_broker_that_is_started_on_a_full_disk_shows_what_it_has() {
         let crashed = broker.disk.crash(seed);
         let broker = broker.restart_on(crashed).await;
         let partition = broker.partition("logs", 0);
-        partition.reach(Offset(3), deadline_after(60_000)).await.unwrap();
-        assert_values(&partition, &["a", "b", "c"]);
+        assert_values_durable(&partition, &["a", "b", "c"]).await;
         let epochs = partition.with_log(|log| log.epochs().entries().iter().map(|(_, start)| start.0).collect::<Vec<_>>());
         assert_eq!(epochs[..3], [0, 1, 2], "seed {seed}");
     }
@@ -243,7 +251,7 @@ async fn nothing_that_finds_the_disk_full_takes_the_directory_offline() {
     let partition = broker.partition("logs", 0);
     assert_eq!(partition.watermarks().log_start, Offset(2));
     assert_eq!(partition.high_watermark(), Offset(5));
-    assert_values(&broker.partition("new", 1), &["n"]);
+    assert_values_durable(&broker.partition("new", 1), &["n"]).await;
 }
 
 /// What frees room works in the reserve, and does it at once.

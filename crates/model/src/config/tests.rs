@@ -112,7 +112,7 @@ fn kafkas_sample_file_is_taken_and_what_is_not_heeded_is_told() {
     assert!(config.is_controller_listener(&ListenerName::new("controller")));
     assert_eq!(config.inter_broker_listener_name.as_str(), "PLAINTEXT");
     let told: Vec<String> = warnings.iter().map(ConfigWarning::to_string).collect();
-    assert!(told.iter().any(|line| line.starts_with("transaction.state.log.replication.factor=1 is not heeded yet")), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("share.coordinator.state.topic.replication.factor=1 is not heeded yet")), "{told:?}");
     // At its default a config is nothing to speak of, heeded or not.
     assert!(!told.iter().any(|line| line.contains("num.io.threads")), "{told:?}");
 }
