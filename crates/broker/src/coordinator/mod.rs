@@ -35,7 +35,9 @@ use tokio::time::Instant;
 
 pub use group::{GroupCoordinators, NotTaken, group_error_code};
 pub use topic::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, ensure_offsets_topic, ensure_transactions_topic, partition_of};
-pub use transaction::{Ask, Filter as TransactionFilter, Listed as ListedTransaction, Refused as TransactionRefused, TransactionCoordinators};
+pub use transaction::{
+    Ask, Filter as TransactionFilter, Listed as ListedTransaction, Refused as TransactionRefused, TransactionCoordinators,
+};
 
 use crate::metadata_publisher::Published;
 use crate::partition::PartitionManager;
