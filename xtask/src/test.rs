@@ -142,14 +142,6 @@ fn on_loop_devices(stage: impl FnOnce() -> Outcome) -> Outcome {
     }
 }
 
-/// Tests that a node does not pass before it has transactions. They pass against Kafka 4.3.
-const NEED_TRANSACTIONS: [&str; 4] = [
-    "kafka_streams_counts_each_word_exactly_once_though_it_and_the_node_die",
-    "kafka_transactions_lists_describes_and_ends_transactions",
-    "kafkas_formatter_prints_the_topic_of_transactions",
-    "records_are_moved_exactly_once_though_the_program_and_the_node_die",
-];
-
 /// The tests of the whole that need another language or root are marked ignored, so that a plain `cargo test` says that it
 /// did not run them.
 fn interop_tests(files: &[&str]) -> Command {
@@ -158,9 +150,6 @@ fn interop_tests(files: &[&str]) -> Command {
         arguments.extend(["--test", file]);
     }
     arguments.extend(["--", "--ignored"]);
-    for name in NEED_TRANSACTIONS {
-        arguments.extend(["--skip", name]);
-    }
     run::cargo_test(&arguments)
 }
 
