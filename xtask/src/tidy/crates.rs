@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ottla", &["ottla-model", "ottla-broker", "ottla-client", "ottla-perf"]),
     ("ottla-e2e", &["ottla-wire"]),
     ("ottla-fuzz", &["ottla-model", "ottla-wire", "ottla-log", "ottla-cluster"]),
+    ("ottla-sim", &["ottla-model", "ottla-cluster"]),
     ("xtask", &[]),
 ];
 
