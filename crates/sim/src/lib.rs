@@ -16,10 +16,10 @@
 //! is in production, and the partitions' producer state with KIP-890's guard (`producers`), since `ottla-log` does I/O.
 //!
 //! **Where clients are spared** what Kafka's protocol cannot withstand, so that what is found is a fault of the state machines:
-//! - A deposed leader's answers for which it writes nothing may be stale: look-ups of offsets, generations of the classic protocol, and
+//! - A deposed leader's answers for which it writes nothing may be stale: look-ups of offsets, generations, assignments, and
 //!   repeats in transactions of version 1. It gives none of these (`node`).
-//! - Requests that nothing but the order of a connection tells from later ones keep that order (`message::Ask::order`): heartbeats of KIP-848,
-//!   and what belongs to a transaction of version 1, markers among it.
+//! - Requests that nothing but the order of a connection tells from later ones keep that order, and are gone with the connection
+//!   (`message::Ask::order`): heartbeats of KIP-848, and what belongs to a transaction of version 1, markers among it.
 //! - Members of cooperative groups are dynamic (`client::Slot::draw`), and those of KIP-848 take at once what they are given (`client::consumer`).
 //!
 //! It does no I/O itself and reads no clock: what it prints is the trace, if asked for.

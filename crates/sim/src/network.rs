@@ -18,7 +18,7 @@ pub(crate) type Link = (u64, u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Any,
-    /// As on one connection.
+    /// As on one connection; and what was asked is forgotten with it, when the client gives up.
     Kept,
 }
 

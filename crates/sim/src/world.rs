@@ -41,6 +41,9 @@ const PAUSE_MS_MAX: u64 = 8_000;
 /// A history with more events than this does not come to an end.
 const EVENTS_MAX: usize = 2_000_000;
 
+/// Added to a node's number, where it answers: above all that ask.
+const ANSWERS: u64 = 1 << 32;
+
 /// How far a history is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
@@ -315,10 +318,25 @@ impl World {
     }
 
     pub fn answer(&mut self, place: Place, from: From, answer: Answer) {
-        let arrivals = self.network.arrivals_ms(self.now_ms(), (0, 0), Order::Any, &mut self.random);
+        // A client knows late answers by their numbers. A leader that has asked about a transaction of version 1 does not know for which one
+        // the answer was, and takes it if another is open by then, as Kafka's does.
+        let (link, order) = match from {
+            From::Client(..) => ((0, 0), Order::Any),
+            From::Node(node, ..) => ((ANSWERS + place.node as u64, node as u64), Order::Kept),
+        };
+        let arrivals = self.network.arrivals_ms(self.now_ms(), link, order, &mut self.random);
         self.tell(|| format!("node {} {:?} answers {from:?} {answer:?}, arrives {arrivals:?}", place.node, place.part));
         for at_ms in arrivals {
             self.scheduler.at(at_ms, Event::ArriveAnswer(from, answer.clone()));
+        }
+    }
+
+    /// Whether a client has closed the connection that it asked on, because there was no answer. One that has died has not: who takes its
+    /// place does not know what is on its way.
+    pub fn has_given_up(&self, from: From) -> bool {
+        match from {
+            From::Client(client, number) => self.clients.get(&client).is_some_and(|client| !client.waits_for(number)),
+            From::Node(..) => false,
         }
     }
 
@@ -377,6 +395,9 @@ impl World {
             Event::Arrive(node, part, from, ask) => {
                 if self.is_paused(node) {
                     return self.scheduler.at(self.paused_until_ms[node], Event::Arrive(node, part, from, ask));
+                }
+                if ask.order() == Order::Kept && self.has_given_up(from) {
+                    return;
                 }
                 match self.hosts.contains_key(&(node, part)) {
                     true => self.with_host(node, part, |host, world| host.take(world, from, ask)),

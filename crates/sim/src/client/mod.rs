@@ -121,6 +121,12 @@ impl Client {
         self.producer.as_ref()
     }
 
+    /// Whether its membership or its producer waits for the answer to a request.
+    pub fn waits_for(&self, number: u64) -> bool {
+        let member = self.membership.as_ref().is_some_and(|membership| membership.waits_for(number));
+        member || self.producer.as_ref().is_some_and(|producer| producer.waits_for(number))
+    }
+
     pub fn start(&mut self, world: &mut World) {
         if let Some(membership) = &mut self.membership {
             membership.woken(world, false);

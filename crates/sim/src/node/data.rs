@@ -59,7 +59,7 @@ impl DataHost {
     }
 
     pub fn answered(&mut self, world: &mut World, number: u64, answer: Answer) -> Result<(), Over> {
-        match self.verification.answered(&self.producers, number, &answer) {
+        match self.verification.answered(world, &self.producers, number, &answer) {
             Some((from, Ask::Produce(produce), Ok(()))) => match self.producers.check_sequence(produce.owner, produce.sequence) {
                 Ok(true) => self.hold(world, self.log_end(world), from),
                 Ok(false) => self.write(world, from, produce),

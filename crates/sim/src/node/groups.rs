@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ottla_cluster::group::{
-    BatchContent, Effect, EndTransaction, Event, GroupCoordinator, JoinGroupResponse, OffsetFetch, Proposal, Request, Response, Token,
-    TransactionResult,
+    BatchContent, ConsumerGroupHeartbeatResponse, Effect, EndTransaction, Event, GroupCoordinator, JoinGroupResponse, OffsetFetch,
+    Proposal, Request, Response, Token, TransactionResult,
 };
 use ottla_cluster::transaction::Owner;
 
@@ -93,7 +93,7 @@ impl GroupHost {
     }
 
     pub fn answered(&mut self, world: &mut World, number: u64, answer: Answer) -> Result<(), Over> {
-        match self.verification.answered(&self.producers, number, &answer) {
+        match self.verification.answered(world, &self.producers, number, &answer) {
             Some((from, Ask::CommitOffsets(_, _, request), Ok(()))) => {
                 let owner = Owner { producer_id: request.producer, producer_epoch: request.producer_epoch };
                 match self.producers.check_epoch(owner) {
@@ -203,7 +203,13 @@ impl GroupHost {
             Response::TransactionEnded => Answer::Written(Ok(())),
             // A generation is in the log only when its members have their parts. A deposed coordinator gives out one that the present one may
             // have given to others, and as its member one asks there for its part. Kafka's does, too.
-            Response::JoinGroup(JoinGroupResponse { result: Ok(_), .. }) if self.place.is_deposed(world) => Answer::Unavailable,
+            // And who joins there with nothing by KIP-848, as one that it takes for unknown does, is given what it had at the time.
+            Response::JoinGroup(JoinGroupResponse { result: Ok(_), .. })
+            | Response::ConsumerGroupHeartbeat(Ok(ConsumerGroupHeartbeatResponse { assignment: Some(_), .. }))
+                if self.place.is_deposed(world) =>
+            {
+                Answer::Unavailable
+            }
             response => Answer::Group(response),
         };
         if let Some(from) = self.waiting.remove(&token) {

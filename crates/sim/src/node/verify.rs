@@ -6,6 +6,7 @@ use ottla_cluster::transaction::{Owner, TransactionError, TransactionVersion, Tr
 
 use super::Place;
 use crate::message::{Answer, Ask, From, Part, WriteError};
+use crate::network::Order;
 use crate::producers::Producers;
 use crate::world::World;
 
@@ -38,8 +39,18 @@ impl Verification {
     }
 
     /// What waited for an answer, and whether it may be written now.
-    pub fn answered(&mut self, producers: &Producers, number: u64, answer: &Answer) -> Option<(From, Ask, Result<(), WriteError>)> {
+    pub fn answered(
+        &mut self,
+        world: &World,
+        producers: &Producers,
+        number: u64,
+        answer: &Answer,
+    ) -> Option<(From, Ask, Result<(), WriteError>)> {
         let (from, ask, owner, guard) = self.waiting.remove(&number)?;
+        // If a transaction is open, it may be another one of the same epoch by now: in version 1 nothing tells.
+        if ask.order() == Order::Kept && producers.is_open(owner) && world.has_given_up(from) {
+            return None;
+        }
         let verdict = match answer {
             Answer::Verified(Ok(true)) => producers.check_guard(owner, guard),
             Answer::Verified(Ok(false)) => Err(WriteError::NotInTransaction),
