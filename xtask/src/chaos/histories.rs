@@ -92,14 +92,15 @@ pub fn go_through(binary: &Path, folder: &Path, options: &Options, with_disk: bo
             println!("       {} producers could not go on, the last since {why}", round.producers_lost);
         }
         let (count, told) = found(&report)?;
+        let figure = |name: &str| report[name].to_string();
         println!(
             "{number:>5}  {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {count:>6}  {}",
-            report["committed"],
-            report["aborted"],
-            report["unknown"],
-            report["values"],
-            report["values_hidden"],
-            report["moves"],
+            figure("committed"),
+            figure("aborted"),
+            figure("unknown"),
+            figure("values"),
+            figure("values_hidden"),
+            figure("moves"),
             said(steps)
         );
         if count > 0 {
