@@ -202,6 +202,12 @@ fn each_input_has_one_output() {
         }
     });
     assert_eq!(counts(of_an_aborted_one), Findings { from_nothing: 1, ..Findings::default() });
+    let of_another = found(|_, _, target| {
+        for view in [&mut target.committed, &mut target.all] {
+            view[0] = moved("0:0", "7.1.0/0", "0:0", "0.1.0/1");
+        }
+    });
+    assert_eq!(counts(of_another), Findings { from_nothing: 1, unmoved: 1, ..Findings::default() });
 }
 
 #[test]
