@@ -35,6 +35,7 @@ pub fn run(scope: Scope) -> bool {
     }
     if built && scope == Scope::Everything {
         summary.stage("chaos", || chaos::stage(chaos::KILLS));
+        summary.stage("chaos with transactions", || chaos::stage(chaos::TRANSACTIONS));
         summary.stage("power loss", || on_loop_devices(|| chaos::stage(chaos::POWER)));
         summary.stage("disks", || on_loop_devices(|| run::shown(interop_tests(&["disks"])).into()));
         other_languages(&mut summary);

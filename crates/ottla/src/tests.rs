@@ -101,6 +101,8 @@ fn what_cannot_be_meant_is_refused_with_exit_code_2() {
         ("ottla perf produce load --mib 1 --seconds 1", ErrorKind::ArgumentConflict),
         ("ottla perf produce load --connections 0", ErrorKind::ValueValidation),
         ("ottla perf ledger load --file f --record-size 10", ErrorKind::ValueValidation),
+        ("ottla perf history in --file f --transactional-id a --move-to out", ErrorKind::MissingRequiredArgument),
+        ("ottla perf history-check in", ErrorKind::MissingRequiredArgument),
         ("ottla sevre", ErrorKind::InvalidSubcommand),
     ] {
         let error = refused(line);
@@ -158,6 +160,8 @@ fn the_examples_of_the_help_can_be_typed() {
         &["perf"],
         &["perf", "produce"],
         &["perf", "ledger"],
+        &["perf", "history"],
+        &["perf", "history-check"],
     ] {
         let text = help(path);
         for line in text.lines().filter(|line| line.starts_with("  ") && line.contains("ottla ")) {

@@ -15,6 +15,7 @@
 //! | [`transactions`] | writes small transactions one after the other |
 //! | [`ready`] | waits until a topic takes records and gives them back |
 //! | [`ledger`], [`audit`] | write down every acknowledgement, and hold the topic against that |
+//! | [`history`] | writes transactions, moves them on, and checks what came of them |
 //! | [`limit`] | a bare server that receives, checks and writes, or sends: what the machine itself costs |
 //!
 //! Owns no command line and prints nothing: options come in as values, reports go out as values. Never depends on the
@@ -33,6 +34,7 @@ mod cost;
 pub mod end_to_end;
 mod error;
 mod histogram;
+pub mod history;
 pub mod ledger;
 pub mod limit;
 pub mod membership;

@@ -4,22 +4,24 @@
 //! The load goes on through all of it: `ottla perf ledger` sends each record again until it is acknowledged, and writes that
 //! down; `ottla perf audit` holds the topic against it. Two ledgers run, one of plain producers and one of idempotent
 //! ones, of which nothing may be there twice. A topic is made before each blow, and must be there after it.
-//! Never judges by itself what is lost: the audit does.
+//! With transactions ([`histories`]) clients are killed as well, and `ottla perf history-check` reads both topics.
+//! Never judges by itself what is lost: the audit and the check do.
 
+mod histories;
+mod host;
 mod options;
 mod plan;
 mod victim;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use crate::lab::{Folder, disk, interrupt};
 use crate::summary::Outcome;
 use crate::{loop_disks, run};
-use options::Options;
-pub use options::{KILLS, POWER};
-use plan::{Kind, Round};
+pub use options::{KILLS, POWER, TRANSACTIONS};
+use options::{Options, Workload};
+use plan::Round;
 use victim::{Audited, Victim};
 
 const USAGE: &str = "\
@@ -27,9 +29,12 @@ Chaos: a node is killed, stopped and loses its power under load; nothing that it
 
 Usage: cargo xtask chaos [OPTIONS]
 
-  --rounds N            how many blows [default: 20]
+  --workload WHAT       records: plain and idempotent producers, audited after each blow; transactions: clients that
+                        write transactions and move them on are killed as well, and each round is a whole history
+                        of several blows, checked at its end [default: records]
+  --rounds N            how many blows, or histories [default: 20]
   --seed S              the plan's seed [default: from the clock; it is printed]
-  --short               a kill, a kill in recovery and, as root, a loss of power, with the debug build
+  --short               a kill, a kill in recovery and, as root, a loss of power, or one history, with the debug build
   --ottla PATH          the binary [default: a release build of this project]
   --dir PATH            where the node's data lies [default: the system's temporary folder]
   --config NAME=VALUE   a config of the topics; may be repeated. With write.caching=true a loss of power loses
@@ -61,14 +66,15 @@ pub fn main(words: &[&str]) -> ExitCode {
     }
 }
 
-/// The stages of `cargo xtask test`, behind the one that builds: [`KILLS`] or [`POWER`]. A process of its own, so that its mounts and signals are
+/// The stages of `cargo xtask test`, behind the one that builds: [`KILLS`], [`POWER`] or [`TRANSACTIONS`]. A process of its own, so that its mounts and signals are
 /// its own too.
 pub fn stage(kinds: &str) -> Outcome {
     // Not by its path: a stage before this one may have built it anew, and what runs here is then nowhere else.
     let own = "/proc/self/exe";
     // Named, since a build of this package alone may choose other features, and build it all anew.
     let binary = run::target_dir().join("debug/ottla").display().to_string();
-    run::shown(run::program(own, &["chaos", "--short", "--only", kinds, "--ottla", &binary])).into()
+    let what = if kinds == TRANSACTIONS { ["--workload", kinds] } else { ["--only", kinds] };
+    run::shown(run::program(own, &[&["chaos", "--short", "--ottla", &binary], &what[..]].concat())).into()
 }
 
 fn prepared(options: Options) -> Result<(), String> {
@@ -87,11 +93,14 @@ fn prepared(options: Options) -> Result<(), String> {
     };
     interrupt::watch();
     let mut folder = Folder::make(&options.dir, "chaos")?;
-    println!("seed {}: {} rounds, in {}", options.seed, rounds.len(), folder.path().display());
-    let result = go_through(&binary, folder.path(), &options, &rounds, with_disk);
+    println!("seed {}: {} rounds, in {}", options.seed, options.count(&rounds), folder.path().display());
+    let result = match options.workload {
+        Workload::Records => go_through(&binary, folder.path(), &options, &rounds, with_disk),
+        Workload::Transactions => histories::go_through(&binary, folder.path(), &options, with_disk),
+    };
     if result.is_err() && interrupt::check().is_ok() {
         folder.keep();
-        eprintln!("kept: {} (the logs, the ledgers, and the data, or the disk's image disk.ext4)", folder.path().display());
+        eprintln!("kept: {} (the logs, the ledgers or histories, and the data, or the disk's image disk.ext4)", folder.path().display());
         eprintln!("to go through the same again: {}", options.line());
     }
     result
@@ -120,7 +129,7 @@ fn go_through(binary: &Path, folder: &Path, options: &Options, rounds: &[Round],
         let number = index + 1;
         victim.load(round.load)?;
         victim.make_topic(number)?;
-        let ready = blow(&mut victim, round).map_err(|why| format!("round {number}, {}: {why}", round.kind))?;
+        let ready = victim.blow(round).map_err(|why| format!("round {number}, {}: {why}", round.kind))?;
         victim.topics_are_there(number).map_err(|why| format!("round {number}, {}: {why}", round.kind))?;
         sum = victim.audit()?;
         let Audited { acknowledged, lost, changed, out_of_order, .. } = sum;
@@ -142,35 +151,4 @@ fn go_through(binary: &Path, folder: &Path, options: &Options, rounds: &[Round],
         sum.acknowledged, sum.lost, sum.changed, sum.out_of_order, sum.twice, sum.copies
     );
     if unsound.is_empty() { Ok(()) } else { Err(unsound.join("\n")) }
-}
-
-/// Does it, and has the node ready again; gives how long the last start took.
-fn blow(victim: &mut Victim, round: &Round) -> Result<Duration, String> {
-    match round.kind {
-        Kind::Kill => {
-            victim.kill()?;
-            victim.start_again()
-        }
-        Kind::KillInRecovery => {
-            victim.kill()?;
-            for _ in 0..round.starts_ended {
-                victim.start_for(round.share_of_start)?;
-                victim.kill()?;
-            }
-            victim.start_again()
-        }
-        Kind::Stop => victim.stop_and_go_on(round.stopped),
-        Kind::PowerLoss => {
-            victim.lose_power()?;
-            victim.start_again()
-        }
-        Kind::PowerLossInRecovery => {
-            victim.kill()?;
-            for _ in 0..round.starts_ended {
-                victim.start_for(round.share_of_start)?;
-                victim.lose_power()?;
-            }
-            victim.start_again()
-        }
-    }
 }

@@ -10,9 +10,22 @@ pub const KILLS: &str = "kills";
 /// See [`KILLS`].
 pub const POWER: &str = "power";
 
+/// The stage of histories of transactions.
+pub const TRANSACTIONS: &str = "transactions";
+
+/// What the node is under.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Workload {
+    /// Ledgers of plain and idempotent producers.
+    Records,
+    /// Histories of transactions.
+    Transactions,
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
+    pub workload: Workload,
     pub rounds: usize,
     pub seed: u64,
     pub is_short: bool,
@@ -26,15 +39,23 @@ impl Options {
     /// Reads the arguments behind the task's name.
     pub fn parse(words: &[&str]) -> Result<Options, String> {
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut options =
-            Options { rounds: 20, seed, is_short: false, only: None, ottla: None, dir: std::env::temp_dir(), configs: Vec::new() };
+        let mut options = Options {
+            workload: Workload::Records,
+            rounds: 20,
+            seed,
+            is_short: false,
+            only: None,
+            ottla: None,
+            dir: std::env::temp_dir(),
+            configs: Vec::new(),
+        };
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
             if word == "--short" {
                 options.is_short = true;
                 continue;
             }
-            let known = ["--rounds", "--seed", "--only", "--ottla", "--dir", "--config"];
+            let known = ["--workload", "--rounds", "--seed", "--only", "--ottla", "--dir", "--config"];
             if !known.contains(&word) {
                 return Err(format!("`cargo xtask chaos` has no `{word}`"));
             }
@@ -44,6 +65,13 @@ impl Options {
                 _ => Err(format!("`{word} {value}` is not a number from {least} on")),
             };
             match word {
+                "--workload" => {
+                    options.workload = match value {
+                        "records" => Workload::Records,
+                        "transactions" => Workload::Transactions,
+                        _ => return Err(format!("`--workload {value}` is neither records nor transactions")),
+                    }
+                }
                 "--rounds" => options.rounds = number(1)? as usize,
                 "--seed" => options.seed = number(0)?,
                 "--only" if [KILLS, POWER].contains(&value) => options.only = Some(value.to_owned()),
@@ -55,6 +83,15 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// How many rounds there are, where the plan of ledgers has these.
+    pub fn count(&self, plan: &[Round]) -> usize {
+        match self.workload {
+            Workload::Records => plan.len(),
+            Workload::Transactions if self.is_short => 1,
+            Workload::Transactions => self.rounds,
+        }
     }
 
     /// The rounds.
@@ -77,6 +114,9 @@ impl Options {
     /// The command that does the same.
     pub fn line(&self) -> String {
         let mut line = format!("cargo xtask chaos --seed {}", self.seed);
+        if self.workload == Workload::Transactions {
+            line.push_str(" --workload transactions");
+        }
         if self.is_short {
             line.push_str(" --short");
         } else {
@@ -101,7 +141,11 @@ mod tests {
 
     #[test]
     fn the_line_to_replay_comes_to_the_same_plan() {
-        for words in [&["--rounds", "7", "--seed", "3"][..], &["--short", "--seed", "9", "--only", "kills", "--config", "a=b"]] {
+        for words in [
+            &["--rounds", "7", "--seed", "3"][..],
+            &["--short", "--seed", "9", "--only", "kills", "--config", "a=b"],
+            &["--workload", "transactions", "--seed", "5", "--rounds", "2"],
+        ] {
             let options = Options::parse(words).unwrap();
             let line = options.line();
             let again: Vec<&str> = line.split(' ').skip(3).collect();

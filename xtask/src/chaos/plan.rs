@@ -80,6 +80,43 @@ pub fn short(seed: u64, kinds: &[Kind]) -> Vec<Round> {
     kinds.iter().map(|kind| random.round(*kind, 300, 1500)).collect()
 }
 
+/// What a history goes through, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// The node, and while it is away perhaps a client as well.
+    Node { round: Round, client: Option<usize> },
+    /// SIGKILL to a client, which is started again.
+    KillClient { after: Duration, client: usize },
+    /// Another comes with a client's transactional id while that one is at work.
+    Replace { after: Duration, client: usize },
+}
+
+/// The steps of each history: the node is killed, and something else is done to it; a writer, a mover and one of all clients are
+/// killed; a writer is replaced. Clients are numbered, the writers first.
+pub fn histories(seed: u64, count: usize, with_disk: bool, writers: usize, movers: usize) -> Vec<Vec<Step>> {
+    let mut random = Random(seed);
+    let blows = rounds(random.next(), count, with_disk);
+    let mut one = |blow: &Round| {
+        let (all, writers) = ((writers + movers) as u64, writers as u64);
+        let mut steps = Vec::new();
+        for kind in [Kind::Kill, blow.kind] {
+            let client = (random.below(2) == 0).then(|| random.below(all) as usize);
+            let round = random.round(kind, 200, 1_200);
+            steps.push(Step::Node { round, client });
+        }
+        for (from, below) in [(0, writers), (writers, all), (0, all)] {
+            let after = Duration::from_millis(100 + random.below(600));
+            steps.push(Step::KillClient { after, client: (from + random.below(below - from)) as usize });
+        }
+        steps.push(Step::Replace { after: Duration::from_millis(100 + random.below(600)), client: random.below(writers) as usize });
+        for at in (1..steps.len()).rev() {
+            steps.swap(at, random.below(at as u64 + 1) as usize);
+        }
+        steps
+    };
+    blows.iter().map(&mut one).collect()
+}
+
 /// SplitMix64: a few lines, and the same everywhere.
 struct Random(u64);
 
@@ -115,6 +152,20 @@ mod tests {
     fn a_seed_is_a_plan_and_another_seed_another() {
         assert_eq!(rounds(7, 20, true), rounds(7, 20, true));
         assert_ne!(rounds(7, 20, true), rounds(8, 20, true));
+    }
+
+    #[test]
+    fn every_history_has_the_node_a_writer_and_a_mover_killed_and_a_writer_replaced() {
+        assert_eq!(histories(7, 20, true, 3, 2), histories(7, 20, true, 3, 2));
+        assert_ne!(histories(7, 20, true, 3, 2), histories(8, 20, true, 3, 2));
+        for steps in histories(3, 50, false, 3, 2) {
+            let is = |what: fn(&Step) -> bool| steps.iter().any(what);
+            assert!(is(|step| matches!(step, Step::Node { round, .. } if round.kind == Kind::Kill)), "{steps:?}");
+            assert!(is(|step| matches!(step, Step::KillClient { client: 0..3, .. })), "{steps:?}");
+            assert!(is(|step| matches!(step, Step::KillClient { client: 3..5, .. })), "{steps:?}");
+            assert!(is(|step| matches!(step, Step::Replace { client: 0..3, .. })), "{steps:?}");
+            assert!(!is(|step| matches!(step, Step::Node { round, .. } if round.kind.needs_disk())), "{steps:?}");
+        }
     }
 
     #[test]

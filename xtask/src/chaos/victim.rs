@@ -1,16 +1,15 @@
-//! The node, its disk, and the ledgers that are written on it.
+//! The node, and the ledgers that are written on it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::lab::disk::Disk;
+use super::host::Host;
+use super::plan::Round;
 use crate::lab::interrupt;
-use crate::lab::node::{Node, System};
 use crate::lab::perf::{Call, Tool};
 
-const DISK_BYTES: u64 = 8 << 30;
 /// Of each ledger.
 const PARTITIONS: &str = "4";
 /// Small, so that logs roll and files come and go all the time.
@@ -70,30 +69,18 @@ impl Audited {
 
 /// The node under load.
 pub struct Victim {
-    // In the order in which they have to go: writers, node, disk.
+    // In the order in which they have to go: writers, then the node.
     ledgers: Vec<(PathBuf, Call)>,
-    node: Node,
-    disk: Option<Disk>,
+    host: Host,
     tool: Tool,
-    last_start: Duration,
 }
 
 impl Victim {
     /// Starts it, makes its topics, and begins to write.
     pub fn start(binary: &Path, folder: &Path, configs: &[String], with_disk: bool) -> Result<Victim, String> {
-        let mut disk = if with_disk { Some(Disk::make(folder, DISK_BYTES)?) } else { None };
-        disk.as_mut().map_or(Ok(()), Disk::prove)?;
-        let data = disk.as_ref().map_or(folder, Disk::path).join("data");
-        match &disk {
-            Some(disk) => println!("the data lies on a disk of its own, {}", disk.image().display()),
-            None => println!("the data lies in a plain folder, {}", data.display()),
-        }
-        let mut node = Node::make(&System::Ottla(binary.to_owned()), &folder.join("node"), &data)?;
-        node.start()?;
-        let last_start = node.wait_until_it_answers()?;
-        let tool = Tool::new(binary, folder);
-        let mut victim = Victim { ledgers: Vec::new(), node, disk, tool, last_start };
-        let address = victim.node.address();
+        let host = Host::start(binary, folder, with_disk)?;
+        let mut victim = Victim { ledgers: Vec::new(), host, tool: Tool::new(binary, folder) };
+        let address = victim.host.address();
         for (topic, is_idempotent) in LEDGERS {
             let mut words = vec!["topic", "create", topic, "--partitions", PARTITIONS, "--config", SEGMENT_BYTES];
             for config in configs {
@@ -126,66 +113,23 @@ impl Victim {
         }
     }
 
-    /// SIGKILL.
-    pub fn kill(&mut self) -> Result<(), String> {
-        self.node.kill()
-    }
-
-    /// SIGSTOP for so long. Nothing is recovered then: the time is that from SIGCONT to the first answer.
-    pub fn stop_and_go_on(&mut self, time: Duration) -> Result<Duration, String> {
-        self.node.signal(libc::SIGSTOP)?;
-        interrupt::pause(time)?;
-        let before = self.node.since_start();
-        self.node.signal(libc::SIGCONT)?;
-        self.wait_until_ready()?;
-        Ok(self.node.since_start() - before)
-    }
-
-    /// The power goes: the process gets no further, nothing more reaches the disk, and what it had is mounted anew.
-    pub fn lose_power(&mut self) -> Result<(), String> {
-        let disk = self.disk.as_mut().ok_or("there is no disk of its own whose power could be cut")?;
-        // Stopped first: what it would make of errors of a disk that is gone is not meant here.
-        self.node.signal(libc::SIGSTOP)?;
-        disk.cut()?;
-        self.node.kill()?;
-        disk.mount_again()
-    }
-
-    /// Starts it and waits until it serves everything; gives how long that took.
-    pub fn start_again(&mut self) -> Result<Duration, String> {
-        self.node.start()?;
-        self.last_start = self.node.wait_until_it_answers()?;
-        self.wait_until_ready()?;
-        Ok(self.node.since_start())
-    }
-
-    /// Starts it and lets it come this far, by the time that it took the last time.
-    pub fn start_for(&mut self, share: f64) -> Result<(), String> {
-        self.node.start()?;
-        interrupt::pause(self.last_start.mul_f64(share))
-    }
-
-    /// Every partition takes a record and gives it back.
-    fn wait_until_ready(&self) -> Result<(), String> {
-        for (topic, _) in LEDGERS {
-            self.tool.call(
-                &self.node.address(),
-                &["perf", "ready", topic, "--partitions", PARTITIONS, "--sample", PARTITIONS, "--timeout-seconds", READY_SECONDS],
-            )?;
-        }
-        Ok(())
+    /// Does it, and has the node ready again; gives how long the last start took.
+    pub fn blow(&mut self, round: &Round) -> Result<Duration, String> {
+        self.host.strike(round, || Ok(()))?;
+        let tool = &self.tool;
+        self.host.come_back(round.kind, |host| wait_until_ready(tool, &host.address()))
     }
 
     /// Makes the topic of a round.
     pub fn make_topic(&self, round: usize) -> Result<(), String> {
-        self.tool.call(&self.node.address(), &["topic", "create", &topic_of(round), "--partitions", "2"]).map(drop)
+        self.tool.call(&self.host.address(), &["topic", "create", &topic_of(round), "--partitions", "2"]).map(drop)
     }
 
     /// The topics of all rounds so far are there, with their partitions.
     pub fn topics_are_there(&self, rounds: usize) -> Result<(), String> {
         for round in 1..=rounds {
             let topic = topic_of(round);
-            let told = self.tool.call(&self.node.address(), &["topic", "describe", &topic])?;
+            let told = self.tool.call(&self.host.address(), &["topic", "describe", &topic])?;
             let partitions = told["partitions"].as_array().map_or(0, Vec::len);
             if partitions != 2 {
                 return Err(format!("{topic} was made with 2 partitions and has {partitions}"));
@@ -212,7 +156,7 @@ impl Victim {
             writing.interrupt()?;
         }
         let sum = self.audited()?;
-        self.node.stop()?;
+        self.host.stop()?;
         Ok(sum)
     }
 
@@ -220,10 +164,19 @@ impl Victim {
         let mut sum = Audited::default();
         for ((topic, is_idempotent), (file, _)) in LEDGERS.iter().zip(&self.ledgers) {
             let file = file.display().to_string();
-            sum.add(&self.tool.told(&self.node.address(), &["perf", "audit", topic, "--file", &file])?, *is_idempotent)?;
+            sum.add(&self.tool.told(&self.host.address(), &["perf", "audit", topic, "--file", &file])?, *is_idempotent)?;
         }
         Ok(sum)
     }
+}
+
+/// Every partition takes a record and gives it back.
+fn wait_until_ready(tool: &Tool, address: &str) -> Result<(), String> {
+    for (topic, _) in LEDGERS {
+        let words = ["perf", "ready", topic, "--partitions", PARTITIONS, "--sample", PARTITIONS, "--timeout-seconds", READY_SECONDS];
+        tool.call(address, &words)?;
+    }
+    Ok(())
 }
 
 fn topic_of(round: usize) -> String {

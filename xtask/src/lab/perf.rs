@@ -78,6 +78,11 @@ impl Call {
         self.finish()
     }
 
+    /// SIGKILL, and waits for its end.
+    pub fn kill(&self) -> Result<(), String> {
+        self.0.kill()
+    }
+
     /// How it ended, if it has.
     pub fn ended(&self) -> Option<String> {
         self.0.ended()

@@ -7,14 +7,14 @@ mod show;
 use clap::{Args, Subcommand};
 use ottla_perf::limit::{Limit, LimitOptions};
 use ottla_perf::{Bootstrap, NewTopic, PerfError, create_topic};
-use ottla_perf::{audit, commits, connections, consume, end_to_end, ledger, membership, native, produce, ready, transactions};
+use ottla_perf::{audit, commits, connections, consume, end_to_end, history, ledger, membership, native, produce, ready, transactions};
 
 use crate::args::Connection;
 use crate::error::CliError;
 use crate::output::Output;
 use args::{
-    AuditArgs, ClientArg, CommitsArgs, CommittedArgs, ConnectionsArgs, ConsumeArgs, EndToEndArgs, GroupArgs, LedgerArgs, LimitArgs,
-    ProduceArgs, ReadyArgs, Topic, TransactionsArgs,
+    AuditArgs, ClientArg, CommitsArgs, CommittedArgs, ConnectionsArgs, ConsumeArgs, EndToEndArgs, GroupArgs, HistoryArgs, HistoryCheckArgs,
+    LedgerArgs, LimitArgs, ProduceArgs, ReadyArgs, Topic, TransactionsArgs,
 };
 use progress::watched;
 
@@ -109,6 +109,23 @@ enum PerfCommand {
     /// Read a topic back and hold it against its ledger: exit code 1 when something acknowledged is lost.
     #[command(after_help = "Example: ottla perf audit book --file ledger.txt --min-acknowledged 100")]
     Audit(AuditArgs),
+    /// Write transactions of unique values, or move such values on exactly once, and each step into a file.
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  ottla perf history in --create --partitions 4 --transactional-id w --file w.txt --seconds 5\n",
+        "  ottla perf history in --move-to out --group g --transactional-id m --client 1 --file m.txt\n\n",
+        "Kill it, and start it again with the same transactional id and file: `ottla perf history-check`\n",
+        "tells whether the cluster has kept its word through that. A producer that is fenced ends it.",
+    ))]
+    History(HistoryArgs),
+    /// Hold topics against the histories of those who wrote them: exit code 1 when a transaction is lost, torn or doubled.
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  ottla perf history-check in --file w.txt\n",
+        "  ottla perf history-check in --moved-to out --file w.txt --file m.txt\n\n",
+        "No client may be at work meanwhile.",
+    ))]
+    HistoryCheck(HistoryCheckArgs),
     /// Be the yardstick: a bare server that checks and writes what is produced, and sends what is fetched.
     #[command(after_help = concat!(
         "Examples:\n",
@@ -200,6 +217,19 @@ pub fn run(args: PerfArgs) -> Result<(), CliError> {
             out.flush()?;
             verdict(&report, &args)?;
         }
+        PerfCommand::History(args) => {
+            let options = args.options(bootstrap);
+            make(&options.bootstrap, &args.topic)?;
+            let report = watched(json, |control| history::run(&options, control))?;
+            show::report(&mut out, json, &report, || show::history(&report))?;
+        }
+        PerfCommand::HistoryCheck(args) => {
+            let options = args.options(bootstrap);
+            let report = watched(json, |control| history::check(&options, control))?;
+            show::report(&mut out, json, &report, || show::history_check(&report))?;
+            out.flush()?;
+            history_verdict(&report, args.min_committed)?;
+        }
         PerfCommand::Limit(_) => {}
     }
     out.flush()
@@ -216,6 +246,18 @@ fn verdict(report: &audit::AuditReport, args: &AuditArgs) -> Result<(), CliError
     if report.acknowledged < args.min_acknowledged {
         let (found, wanted) = (report.acknowledged, args.min_acknowledged);
         return Err(CliError::failed(format!("the ledger has {found} acknowledgements, and --min-acknowledged wants {wanted}")));
+    }
+    Ok(())
+}
+
+/// What a check of histories comes to.
+fn history_verdict(report: &history::CheckReport, min_committed: u64) -> Result<(), CliError> {
+    if !report.is_sound() {
+        return Err(CliError::failed(format!("{} does not show what its transactions came to", report.topic)));
+    }
+    if report.committed < min_committed {
+        let found = report.committed;
+        return Err(CliError::failed(format!("{found} transactions are known to be committed, and --min-committed wants {min_committed}")));
     }
     Ok(())
 }
@@ -274,5 +316,16 @@ mod tests {
         }
         let lenient = AuditArgs { no_duplicates: false, ..args };
         assert!(verdict(&AuditReport { duplicates: 1, ..sound }, &lenient).is_ok(), "copies are no loss");
+    }
+
+    #[test]
+    fn a_check_of_histories_fails_on_what_is_found_and_on_histories_that_tell_nothing() {
+        let sound = history::CheckReport { topic: "t".to_owned(), committed: 2, ..history::CheckReport::default() };
+        assert!(history_verdict(&sound, 2).is_ok());
+        let torn = history::Findings { torn: 1, ..history::Findings::default() };
+        let error = history_verdict(&history::CheckReport { findings: torn, ..sound.clone() }, 0).unwrap_err();
+        assert!(error.to_string().starts_with("t does not show what its transactions came to"), "{error}");
+        let error = history_verdict(&sound, 3).unwrap_err();
+        assert!(error.to_string().starts_with("2 transactions are known to be committed"), "{error}");
     }
 }

@@ -10,6 +10,7 @@ use ottla_perf::commits::{CommitAmount, CommitsOptions, GROUPS_MAX, Groups, OFFS
 use ottla_perf::connections::ConnectionsOptions;
 use ottla_perf::consume::{ConsumeOptions, FETCH_BYTES_MAX};
 use ottla_perf::end_to_end::{EndToEndOptions, RATE_MAX, RECORD_BYTES_MIN};
+use ottla_perf::history::{CheckOptions, HistoryOptions, MoveOptions};
 use ottla_perf::ledger::{LedgerOptions, RECORD_BYTES_MIN as LEDGER_RECORD_BYTES_MIN};
 use ottla_perf::limit::{LimitOptions, WriteTo};
 use ottla_perf::membership::{GroupOptions, MEMBERS_MAX, Protocol};
@@ -578,6 +579,90 @@ pub struct AuditArgs {
 impl AuditArgs {
     pub fn options(&self, bootstrap: Bootstrap) -> AuditOptions {
         AuditOptions { bootstrap, topic: self.topic.clone(), file: self.file.clone() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    pub topic: Topic,
+    /// Where each step of each transaction is written down; an existing file is gone on with.
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+    /// The producer's transactional id: whoever comes with the same one fences this one.
+    #[arg(long, value_name = "ID")]
+    transactional_id: String,
+    /// The client's number, by which its values are told from those of others.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    client: u32,
+    /// Move values from the topic to this one, each exactly once, instead of writing them.
+    #[arg(long, value_name = "TOPIC", requires = "group")]
+    move_to: Option<String>,
+    /// The group of those that move.
+    #[arg(long, value_name = "GROUP", requires = "move_to")]
+    group: Option<String>,
+    /// A setting of the consumer that moves; may be repeated.
+    #[arg(long = "property", value_name = "NAME=VALUE", requires = "move_to", value_parser = name_value)]
+    properties: Vec<(String, String)>,
+    /// For how long.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    seconds: u64,
+    /// The most that is paused between two transactions, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pause_ms: u64,
+    /// What sizes, partitions and aborts follow from, with the time.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+impl HistoryArgs {
+    pub fn options(&self, bootstrap: Bootstrap) -> HistoryOptions {
+        let moves = |to: &String| MoveOptions {
+            to: to.clone(),
+            group: self.group.clone().unwrap_or_default(),
+            properties: self.properties.clone(),
+        };
+        HistoryOptions {
+            bootstrap,
+            topic: self.topic.topic.clone(),
+            moves: self.move_to.as_ref().map(moves),
+            transactional_id: self.transactional_id.clone(),
+            client: self.client,
+            file: self.file.clone(),
+            time: Duration::from_secs(self.seconds),
+            pause_max: Duration::from_millis(self.pause_ms),
+            seed: self.seed,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct HistoryCheckArgs {
+    /// The topic that was written to.
+    pub topic: String,
+    /// The topic that values were moved to.
+    #[arg(long, value_name = "TOPIC")]
+    moved_to: Option<String>,
+    /// A history; to be repeated for those of all clients.
+    #[arg(long = "file", value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Wait first until all is moved, but no longer than this without another value being moved.
+    #[arg(long, value_name = "S", requires = "moved_to", value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    settle_seconds: Option<u64>,
+    /// Fail when fewer transactions are known to be committed: none prove nothing.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub min_committed: u64,
+}
+
+impl HistoryCheckArgs {
+    pub fn options(&self, bootstrap: Bootstrap) -> CheckOptions {
+        CheckOptions {
+            bootstrap,
+            topic: self.topic.clone(),
+            moved_to: self.moved_to.clone(),
+            files: self.files.clone(),
+            settle: self.settle_seconds.map(Duration::from_secs),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use ottla_perf::audit::AuditReport;
 use ottla_perf::commits::{CommitsReport, CommittedReport};
 use ottla_perf::connections::ConnectionsReport;
 use ottla_perf::end_to_end::EndToEndReport;
+use ottla_perf::history::{CheckReport, HistoryReport};
 use ottla_perf::ledger::LedgerReport;
 use ottla_perf::membership::{GroupReport, Protocol};
 use ottla_perf::ready::ReadyReport;
@@ -175,6 +176,47 @@ pub fn audit(report: &AuditReport) -> Vec<Row> {
         row("others' records", report.foreign, ""),
     ];
     rows.extend(report.findings.iter().map(|finding| row("found", finding, "")));
+    rows
+}
+
+pub fn history(report: &HistoryReport) -> Vec<Row> {
+    let mut rows = vec![
+        row("topic", &report.topic, ""),
+        row("transactional id", &report.transactional_id, ""),
+        row("committed", report.committed, ""),
+        row("not committed", report.aborted, ""),
+        row("not known", report.unknown, ""),
+    ];
+    rows.push(row("producers lost", report.producers_lost, ""));
+    rows.extend(report.lost_by.iter().map(|why| row("the last by", why, "")));
+    rows.extend(report.ended_by.iter().map(|why| row("ended early", why, "")));
+    rows
+}
+
+pub fn history_check(report: &CheckReport) -> Vec<Row> {
+    let found = &report.findings;
+    let mut rows = vec![
+        row("topic", &report.topic, ""),
+        row("committed", report.committed, ""),
+        row("not committed", report.aborted, ""),
+        row("not known", format!("{}, {} of them there", report.unknown, report.unknown_there), ""),
+        row("of these, moving", report.moves, ""),
+        row("values", report.values, ""),
+        row("values not committed", report.values_hidden, ""),
+        row("acknowledged", report.acknowledged, ""),
+        row("lost", found.lost, ""),
+        row("doubled", found.doubled, ""),
+        row("aborted, and seen", found.aborted_read, ""),
+        row("torn", found.torn, ""),
+        row("out of order", found.out_of_order, ""),
+        row("at other offsets", found.displaced, ""),
+        row("of nobody", found.strange, ""),
+        row("not moved", found.unmoved, ""),
+        row("moved twice", found.moved_twice, ""),
+        row("moved from nothing", found.from_nothing, ""),
+        row("partitions held up", found.held_up, ""),
+    ];
+    rows.extend(found.told.iter().map(|finding| row("found", finding, "")));
     rows
 }
 
