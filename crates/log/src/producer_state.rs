@@ -269,7 +269,7 @@ impl ProducerState {
         at: Offset,
         timestamp: i64,
     ) -> Option<AbortedTxn> {
-        self.verifications.drop(producer_id);
+        self.verifications.end(producer_id, epoch);
         if !self.producers.contains_key(&producer_id) {
             self.make_room();
         }

@@ -1,6 +1,7 @@
 //! Which producers' transactions are just being asked about (KIP-890). Before a partition takes the first batch of a transaction it asks the
 //! transaction's coordinator, and what the coordinator says is worth nothing once a marker has come in meanwhile: the batch may be of a
-//! transaction that is over. A guard, taken before the question and shown with the append, tells.
+//! transaction that is over. A guard, taken before the question and shown with the append, tells. Where epochs tell one transaction from the
+//! next (`transaction.version` 2), only the marker that ends the very transaction asked about takes it away.
 //!
 //! Lives in memory alone: after a restart, or a change of leader, whoever has a guard is refused and asks again.
 
@@ -12,7 +13,7 @@ use ottla_model::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 /// Producers of a partition that can be asked about at a time. Beyond it, the oldest tenth has to ask again.
 pub const VERIFICATIONS_MAX: usize = 10_000;
 
-/// Says that no marker of a producer has come in since it was taken. Never the same twice in a process.
+/// Says that no marker of a producer that could be of this transaction has come in since it was taken. Never the same twice in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerificationGuard(u64);
 
@@ -77,7 +78,16 @@ impl Verifications {
         Some(if known.raises_epoch && is_new { Sequence(0) } else { known.lowest_sequence })
     }
 
-    /// The transaction has begun here, or has ended.
+    /// A marker of that epoch has ended a transaction. Where each transaction has an epoch of its own, the marker of one has that of the
+    /// next, and comes while the producer is at it already: who asks about the next may go on.
+    pub fn end(&mut self, producer_id: ProducerId, epoch: ProducerEpoch) {
+        let is_of_next = |known: &Verification| known.raises_epoch && known.epoch >= epoch;
+        if !self.0.get(&producer_id).is_some_and(is_of_next) {
+            self.drop(producer_id);
+        }
+    }
+
+    /// The transaction has begun here.
     pub fn drop(&mut self, producer_id: ProducerId) {
         if !self.0.is_empty() {
             self.0.remove(&producer_id);
@@ -124,6 +134,19 @@ mod tests {
         assert!(!all.holds(ID, guard));
         let later = all.take(&first(1, 0), TimestampMs(2));
         assert!(later != guard && !all.holds(ID, guard) && all.holds(ID, later));
+    }
+
+    #[test]
+    fn the_marker_of_the_last_transaction_leaves_the_guard_of_the_next_where_epochs_tell_them_apart() {
+        let mut all = Verifications::default();
+        let guard = all.take(&FirstBatch { raises_epoch: true, ..first(4, 0) }, TimestampMs(0));
+        all.end(ID, ProducerEpoch(4));
+        assert!(all.holds(ID, guard), "it ended what was of epoch 3");
+        all.end(ID, ProducerEpoch(5));
+        assert!(!all.holds(ID, guard), "it ended what was of epoch 4");
+        let guard = all.take(&first(4, 0), TimestampMs(0));
+        all.end(ID, ProducerEpoch(4));
+        assert!(!all.holds(ID, guard), "of one epoch may be both");
     }
 
     #[test]
