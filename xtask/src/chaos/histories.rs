@@ -196,11 +196,15 @@ impl<'t> Round<'t> {
 
     /// Starts a client, anew or again.
     fn client(&self, client: usize) -> Result<Call, String> {
+        self.client_for(client, LOAD_SECONDS)
+    }
+
+    fn client_for(&self, client: usize, seconds: &str) -> Result<Call, String> {
         let (source, target, file) = (self.source(), self.target(), self.file(client));
         let id = format!("round-{}-client-{client}", self.number);
         let (number, seed, group) = (client.to_string(), self.seed.to_string(), format!("movers-{}", self.number));
         let mut words = vec!["perf", "history", &source, "--transactional-id", &id, "--client", &number, "--file", &file];
-        words.extend(["--seconds", LOAD_SECONDS, "--seed", &seed]);
+        words.extend(["--seconds", seconds, "--seed", &seed]);
         let properties: Vec<String> = GROUPS[self.number % GROUPS.len()]
             .iter()
             .map(|property| if property.ends_with('=') { format!("{property}{id}") } else { (*property).to_owned() })
@@ -295,7 +299,15 @@ impl<'t> Round<'t> {
 
     fn interrupt(&mut self, clients: std::ops::Range<usize>) -> Result<(), String> {
         for client in clients {
-            let report = self.clients[client].interrupt()?;
+            let ended = self.clients[client].interrupt();
+            let report = match ended {
+                // It was started a moment ago and did not heed the signal yet. What the one before it has left open is to be ended.
+                Err(_) if self.clients[client].ended().is_some_and(|how| how.contains("signal: 2 ")) => {
+                    self.clients[client] = self.client_for(client, "1")?;
+                    self.clients[client].finish()?
+                }
+                ended => ended?,
+            };
             self.note(&report);
             if !report["ended_by"].is_null() {
                 return Err(format!("client {client} was ended though nobody took it over: {report}"));
