@@ -229,19 +229,19 @@ impl<'t> Round<'t> {
             match step {
                 Step::Node { round, client } => {
                     interrupt::pause(round.load)?;
-                    self.clients_go_on()?;
+                    self.clients_go_on(0..WRITERS + MOVERS)?;
                     host.strike(round, || client.map_or(Ok(()), |client| self.kill(client)))?;
                     // The clients find out by themselves when it serves again.
                     host.come_back(round.kind, |_| Ok(()))?;
                 }
                 Step::KillClient { after, client } => {
                     interrupt::pause(*after)?;
-                    self.clients_go_on()?;
+                    self.clients_go_on(0..WRITERS + MOVERS)?;
                     self.kill(*client)?;
                 }
                 Step::Replace { after, client } => {
                     interrupt::pause(*after)?;
-                    self.clients_go_on()?;
+                    self.clients_go_on(0..WRITERS + MOVERS)?;
                     self.replace(*client)?;
                 }
             }
@@ -270,8 +270,8 @@ impl<'t> Round<'t> {
     }
 
     /// A client whose producer has ended though nobody took it over is started again: what came of that is to be checked too.
-    fn clients_go_on(&mut self) -> Result<(), String> {
-        for client in 0..self.clients.len() {
+    fn clients_go_on(&mut self, clients: std::ops::Range<usize>) -> Result<(), String> {
+        for client in clients {
             if self.clients[client].ended().is_some() {
                 let report = self.clients[client].finish()?;
                 self.note(&report);
@@ -284,7 +284,7 @@ impl<'t> Round<'t> {
 
     /// Ends the writers, waits until all is moved, ends the movers, and checks.
     fn end(&mut self) -> Result<Value, String> {
-        self.clients_go_on()?;
+        self.clients_go_on(0..WRITERS + MOVERS)?;
         self.interrupt(0..WRITERS)?;
         let (source, target) = (self.source(), self.target());
         let files: Vec<String> = (0..WRITERS + MOVERS).map(|client| self.file(client)).collect();
@@ -295,7 +295,7 @@ impl<'t> Round<'t> {
         }
         // What it finds is found again once the movers have ended, and only then is it sure.
         self.tool.told(&self.address, &[&words[..], &["--settle-seconds", SETTLE_SECONDS]].concat())?;
-        self.clients_go_on()?;
+        self.clients_go_on(WRITERS..WRITERS + MOVERS)?;
         self.interrupt(WRITERS..WRITERS + MOVERS)?;
         self.tool.told(&self.address, &words)
     }
