@@ -1,7 +1,7 @@
 //! `ottla perf` against a real node: what it moved is there, what it says was lost is lost, and the yardstick answers.
 
 use ottla_e2e::calls::batch;
-use ottla_e2e::process::Running;
+use ottla_e2e::process::{Running, signal};
 use ottla_e2e::{Node, ottla, run};
 use serde_json::{Value, json};
 
@@ -168,6 +168,39 @@ fn an_audit_tells_others_records_from_the_ledgers() {
     let audit = perf(&node, &["audit", "book", "--file", &file]);
     assert_eq!((&audit["foreign"], &audit["lost"]), (&json!(1), &json!(0)), "{audit}");
     node.ottla(&["perf", "audit", "book", "--file", &file, "--min-acknowledged", "1000000000"]).failed().says("--min-acknowledged");
+}
+
+#[test]
+fn histories_are_kept_through_a_kill_and_a_history_that_tells_otherwise_is_found_out() {
+    let mut node = Node::start();
+    let file = |name: &str| node.data_dir().with_file_name(name).display().to_string();
+    let (writes, moves, address) = (file("writes.txt"), file("moves.txt"), node.address().to_string());
+    node.ottla(&["topic", "create", "in", "--partitions", "3"]).ok();
+    node.ottla(&["topic", "create", "out", "--partitions", "2"]).ok();
+    let moving = ["history", "in", "--move-to", "out", "--group", "g", "--transactional-id", "m", "--client", "1", "--file", &moves];
+    let moving = [&["perf", "--json", "--bootstrap-server", &address][..], &moving[..], &["--seconds", "3600"]].concat();
+    let mut mover = Running::start(&mut ottla(&moving));
+    let written = perf(&node, &["history", "in", "--transactional-id", "w", "--file", &writes, "--seconds", "2"]);
+    assert!(written["committed"].as_u64() > Some(0) && written["unknown"] == json!(0), "{written}");
+    let check = ["history-check", "in", "--moved-to", "out", "--file", &writes, "--file", &moves];
+    perf(&node, &[&check[..], &["--settle-seconds", "30"]].concat());
+    signal(mover.id(), "INT");
+    mover.wait_until(|said| said.contains("transactional_id"));
+    drop(mover);
+    node.kill();
+    node.start_again();
+    let checked = perf(&node, &check);
+    assert!(checked["committed"].as_u64() > written["committed"].as_u64() && checked["moves"].as_u64() > Some(0), "{checked}");
+    let findings = checked["findings"].as_object().expect("findings");
+    assert!(findings.values().filter_map(Value::as_u64).all(|count| count == 0), "{checked}");
+
+    // A commit that was none, as the client would tell.
+    let told = std::fs::read_to_string(&writes).expect("the history is there");
+    std::fs::write(&writes, told.replacen(" committed", " aborted", 1)).expect("the history can be written");
+    let finished = node.ottla(&[&["perf", "--json"], &check[..]].concat()).failed().says("does not show what its transactions came to");
+    let found = finished.json();
+    assert!(found["findings"]["aborted_read"].as_u64() > Some(0), "{found}");
+    assert_eq!((&found["findings"]["lost"], &found["findings"]["unmoved"]), (&json!(0), &json!(0)), "{found}");
 }
 
 #[test]

@@ -163,12 +163,18 @@ impl Teller<'_> {
         self.control.is_ended() || self.started.elapsed() >= self.options.time
     }
 
+    /// Whether what has to be done in any case is not even tried any more.
+    fn is_given_up(&self, begun: Instant) -> bool {
+        self.is_over() && begun.elapsed() >= LAST_WAIT
+    }
+
     async fn tell(&mut self) -> Result<(), PerfError> {
+        let begun = Instant::now();
         let config = ClientConfig::new(&self.options.bootstrap.to_string()).client_id(CLIENT_ID);
         let client = loop {
             match Client::connect(config.clone()).await {
                 Ok(client) => break client,
-                Err(error) if error.is_retriable() && self.pause() => {}
+                Err(error) if error.is_retriable() && !self.is_given_up(begun) => tokio::time::sleep(TRY_PAUSE).await,
                 Err(error) => return Err(error.into()),
             }
         };
@@ -183,9 +189,11 @@ impl Teller<'_> {
         self.incarnation = now_ns();
         self.number = 0;
         while let Err(error) = producer.init_transactions().await {
-            if matches!(error, ClientError::ProducerEnded { .. }) || !self.pause() {
+            // Also once it is to end: what the one before has left open is not to stay so.
+            if matches!(error, ClientError::ProducerEnded { .. }) || self.is_given_up(begun) {
                 return Err(error.into());
             }
+            tokio::time::sleep(TRY_PAUSE).await;
         }
         match self.options.moves.clone() {
             None => self.write(&client, &producer).await?,
