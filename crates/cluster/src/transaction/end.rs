@@ -7,9 +7,12 @@
 //! |---|---|---|---|---|
 //! | Empty | fenced | aborts nothing | fenced | invalid |
 //! | Ongoing | fenced | aborts | fenced | commits |
-//! | PrepareCommit, PrepareAbort | come back | fenced | come back | fenced |
+//! | PrepareCommit, PrepareAbort | come back | come back | come back | come back |
 //! | CompleteAbort | done | aborts nothing | invalid | invalid |
 //! | CompleteCommit | invalid | aborts nothing | done | invalid |
+//!
+//! While markers are written the current epoch is that of the producer's next transaction, which it may want to end before they are. Kafka
+//! calls that fenced, and the producer is lost though nobody took its place; here it comes back when they are written.
 //!
 //! *Aborts nothing*: a producer that does not know whether its last write has reached the broker gets a new epoch, so that it cannot any more.
 
@@ -82,13 +85,15 @@ fn with_epoch_bump(
     }
     let is_valid = match transaction.state {
         TransactionState::Empty | TransactionState::Ongoing => is_current,
-        TransactionState::PrepareCommit | TransactionState::PrepareAbort => is_retry,
-        TransactionState::CompleteCommit | TransactionState::CompleteAbort => is_current || is_retry,
+        TransactionState::PrepareCommit
+        | TransactionState::PrepareAbort
+        | TransactionState::CompleteCommit
+        | TransactionState::CompleteAbort => is_current || is_retry,
     };
     if !is_valid {
         return Err(fenced(transaction, epoch));
     }
-    if is_changing {
+    if is_changing || (is_current && transaction.state.decided().is_some()) {
         return Err(TransactionError::Concurrent);
     }
     match (transaction.state, commit) {
