@@ -74,6 +74,12 @@ const P99: Kept = ("p99 ms", "/latency_ms/p99", Better::Less);
 const CPU_BY_COMMIT: Kept = ("broker CPU µs/commit", "/broker/cpu_us_per_request", Better::Less);
 const COMMIT_RATE: Kept = ("commits/s", "/commits_per_s", Better::More);
 
+const CPU_BY_TRANSACTION: Kept = ("broker CPU µs/transaction", "/broker/cpu_us_per_request", Better::Less);
+const TRANSACTION_RATE: Kept = ("transactions/s", "/transactions_per_s", Better::More);
+
+/// Of the rows that commit offsets.
+const COMMITTERS: &[&str] = &["--groups", "200", "--connections", "20", "--in-flight", "5", "--seconds", "4"];
+
 use Acknowledged::{InPageCache, OnDisk};
 
 /// All rows, in the order in which they are done.
@@ -243,7 +249,7 @@ pub const ROWS: &[Row] = &[
             partitions: "1",
             acknowledged: InPageCache,
             filled_mib: None,
-            arguments: &["--groups", "200", "--connections", "20", "--in-flight", "5", "--seconds", "4"],
+            arguments: COMMITTERS,
             kept: &[CPU_BY_COMMIT, COMMIT_RATE],
             with_limit: false,
         }),
@@ -256,7 +262,7 @@ pub const ROWS: &[Row] = &[
             partitions: "10",
             acknowledged: InPageCache,
             filled_mib: None,
-            arguments: &["--groups", "200", "--connections", "20", "--in-flight", "5", "--seconds", "4"],
+            arguments: COMMITTERS,
             kept: &[CPU_BY_COMMIT, COMMIT_RATE],
             with_limit: false,
         }),
@@ -269,8 +275,47 @@ pub const ROWS: &[Row] = &[
             partitions: "1",
             acknowledged: OnDisk,
             filled_mib: None,
-            arguments: &["--groups", "200", "--connections", "20", "--in-flight", "5", "--seconds", "4"],
+            arguments: COMMITTERS,
             kept: &[CPU_BY_COMMIT, COMMIT_RATE, P50, P99],
+            with_limit: false,
+        }),
+    },
+    Row {
+        name: "transactions-1",
+        work: "transactions of one record, 10 producers",
+        kind: Kind::Load(Load {
+            command: "transactions",
+            partitions: "10",
+            acknowledged: InPageCache,
+            filled_mib: None,
+            arguments: &["--producers", "10", "--batch-records", "1", "--seconds", "4"],
+            kept: &[CPU_BY_TRANSACTION, TRANSACTION_RATE, P50, P99],
+            with_limit: false,
+        }),
+    },
+    Row {
+        name: "transactions-100",
+        work: "transactions of 100 records of 100 B, 10 producers",
+        kind: Kind::Load(Load {
+            command: "transactions",
+            partitions: "10",
+            acknowledged: InPageCache,
+            filled_mib: None,
+            arguments: &["--producers", "10", "--batch-records", "100", "--seconds", "4"],
+            kept: &[CPU_BY_TRANSACTION, TRANSACTION_RATE, P50, P99],
+            with_limit: false,
+        }),
+    },
+    Row {
+        name: "disk-transactions",
+        work: "on disk: transactions of one record, 10 producers",
+        kind: Kind::Load(Load {
+            command: "transactions",
+            partitions: "10",
+            acknowledged: OnDisk,
+            filled_mib: None,
+            arguments: &["--producers", "10", "--batch-records", "1", "--seconds", "4"],
+            kept: &[CPU_BY_TRANSACTION, TRANSACTION_RATE, P50, P99],
             with_limit: false,
         }),
     },

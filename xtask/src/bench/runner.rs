@@ -31,6 +31,8 @@ const OFFSETS_GROUPS: &str = "1000";
 const OFFSETS_PARTITIONS: &str = "1000";
 /// Where committed offsets are kept.
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// Where transactions are kept.
+const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 
 /// A side of a comparison.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -175,17 +177,22 @@ impl Runner {
         self.tool.call(address, &["perf", "ready", topic, "--partitions", partitions, "--sample", partitions]).map(drop)
     }
 
-    /// Has committed offsets acknowledged like the records of a topic.
-    fn set_up_offsets(&self, side: Side, address: &str, topic: &str, acknowledged: Acknowledged) -> Result<(), String> {
-        // The first commit makes the topic.
-        self.tool.call(address, &["perf", "commits", topic, "--groups", "1", "--rounds", "1"])?;
+    /// Has what coordinators write for this load acknowledged like the records of its topic.
+    fn set_up_coordinators(&self, side: Side, address: &str, topic: &str, command: &str, acknowledged: Acknowledged) -> Result<(), String> {
+        // The first use makes the coordinators' topic.
+        let (internal, first): (_, &[&str]) = match command {
+            "commits" => (OFFSETS_TOPIC, &["--groups", "1", "--rounds", "1"]),
+            "transactions" => (TRANSACTIONS_TOPIC, &["--producers", "1", "--count", "1"]),
+            _ => return Ok(()),
+        };
+        self.tool.call(address, &[&["perf", command, topic], first].concat())?;
         let (config, set) = match (side, acknowledged) {
             (Side::Kafka, acknowledged) => ("flush.messages", acknowledged == Acknowledged::OnDisk),
             (_, acknowledged) => ("write.caching", acknowledged == Acknowledged::InPageCache),
         };
         let value = format!("{config}={}", if side == Side::Kafka { "1" } else { "true" });
         let (verb, what) = if set { ("set", value.as_str()) } else { ("delete", config) };
-        self.tool.call(address, &["config", verb, "--topic", OFFSETS_TOPIC, what]).map(drop)
+        self.tool.call(address, &["config", verb, "--topic", internal, what]).map(drop)
     }
 
     fn start(&mut self, row: &Row) -> Result<(), String> {
@@ -212,9 +219,7 @@ impl Runner {
         let topic = row.name;
         for (side, node) in &shared.nodes {
             self.make_topic(*side, &node.address(), topic, load.partitions, load.acknowledged)?;
-            if load.command == "commits" {
-                self.set_up_offsets(*side, &node.address(), topic, load.acknowledged)?;
-            }
+            self.set_up_coordinators(*side, &node.address(), topic, load.command, load.acknowledged)?;
             if let Some(mib) = load.filled_mib {
                 self.tool.call(&node.address(), &["perf", "produce", topic, "--partitions", load.partitions, "--mib", mib])?;
             }
@@ -252,7 +257,7 @@ impl Runner {
         let topic = row.name;
         for (side, node) in &shared.nodes {
             self.make_topic(*side, &node.address(), topic, MEMBERS, Acknowledged::InPageCache)?;
-            self.set_up_offsets(*side, &node.address(), topic, Acknowledged::InPageCache)?;
+            self.set_up_coordinators(*side, &node.address(), topic, "commits", Acknowledged::InPageCache)?;
         }
         let mut number = 0;
         let mut measure = |side| -> Result<Vec<f64>, String> {
