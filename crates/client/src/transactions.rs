@@ -13,7 +13,9 @@ use ottla_wire::message::describe_producers::{DescribeProducersRequest, Describe
 use ottla_wire::message::describe_transactions::{DescribeTransactionsRequest, DescribeTransactionsResponse};
 use ottla_wire::message::list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
 use ottla_wire::message::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use tokio::time::{Instant, sleep};
 
+use crate::backoff::random_u32;
 use crate::client::Purpose;
 use crate::coordinator::{self, Key};
 use crate::group::offsets::by_topic;
@@ -23,6 +25,9 @@ use crate::{Admin, BrokerInfo, ClientError};
 /// First versions of ListTransactions that filter by duration (KIP-994) and by a pattern (KIP-1152).
 const BY_DURATION: i16 = 1;
 const BY_PATTERN: i16 = 2;
+
+/// Kafka's names of the states in which the end is decided and markers are written.
+const ENDING: [&str; 2] = ["PrepareCommit", "PrepareAbort"];
 
 /// Which transactions to list. All by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -231,6 +236,27 @@ impl Admin {
             described.push(self.describe_transaction(id).await?);
         }
         Ok(described)
+    }
+
+    /// Waits until nothing of the id's last transaction is left to be done. A commit is answered once it is decided, and only when each
+    /// partition has its marker do all readers of committed records see it. Asks again and again, as the cluster does not tell of it.
+    ///
+    /// # Errors
+    /// As [`Admin::describe_transaction`], and [`ClientError::TimedOut`] when it is not done in time.
+    pub async fn await_transaction_end(&self, transactional_id: &str) -> Result<TransactionDescription, ClientError> {
+        let deadline = self.client.api_deadline();
+        let mut looks = 0;
+        loop {
+            let described = self.describe_transaction(transactional_id).await?;
+            if !ENDING.contains(&&*described.state) {
+                return Ok(described);
+            }
+            if Instant::now() >= deadline.at {
+                return Err(deadline.passed(format!("the transaction of {transactional_id} is still being ended"), None));
+            }
+            looks += 1;
+            sleep(self.client.backoff().after(looks, random_u32())).await;
+        }
     }
 
     /// Who writes to partitions, as their leaders know, or as `broker` does.

@@ -1,7 +1,11 @@
 //! Transactions by the native client's command line: all lines or none, seen once they are committed, listed and described.
 
 use ottla_e2e::Node;
+use ottla_e2e::calls::produce_request;
 use ottla_e2e::process::Running;
+use ottla_wire::batch::BatchBuilder;
+use ottla_wire::compress::Compression;
+use ottla_wire::message::produce::{ProduceRequest, ProduceResponse};
 use serde_json::{Value, json};
 
 const TOPIC: &str = "bills";
@@ -65,4 +69,34 @@ fn a_transaction_that_is_open_is_told_of_and_fenced_by_the_next_producer_of_its_
     let listed = node.ottla(&["txn", "list", "--json"]).ok().json();
     assert_eq!(listed["state"], json!("CompleteCommit"));
     node.ottla(&["txn", "abort", "bills:0", "--start-offset", "0"]).failed().says("no open transaction of bills-0 begins at offset 0");
+}
+
+/// As a producer of an old version leaves one whose coordinator has forgotten it, or never knew (KIP-664).
+fn leave_hanging(node: &Node, value: &[u8]) {
+    /// The last version of Produce that does not have the coordinator asked to take the partition in.
+    const BEFORE_IMPLICIT_ADD: i16 = 11;
+    let mut batch = BatchBuilder::new(Compression::None, usize::MAX).producer(4711, 3, 0).transactional();
+    batch.append(1_000, None, Some(value), &[]).expect("it fits");
+    let batch = batch.build().expect("it can be built");
+    let request = ProduceRequest { transactional_id: Some("ghost"), ..produce_request(TOPIC, 0, &batch, -1) };
+    let answer = node.caller().call(&request, BEFORE_IMPLICIT_ADD);
+    assert_eq!(answer.decode::<ProduceResponse<'_>>().responses[0].partition_responses[0].error_code, 0);
+}
+
+#[test]
+fn a_transaction_that_hangs_is_found_and_aborted() {
+    // Its coordinator would have said that it takes no part.
+    let node = Node::with().set("transaction.partition.verification.enable", "false").start();
+    node.ottla(&["topic", "create", TOPIC, "--partitions", "1"]).ok();
+    leave_hanging(&node, b"ghost");
+    node.ottla_with_input(&["produce", TOPIC, "--transactional-id", "loader"], "after\n").ok();
+    assert!(consumed(&node, "read-committed").is_empty(), "all that comes behind what hangs waits for it");
+    node.ottla(&["txn", "find-hanging", "--topic", TOPIC, "--max-timeout", "15m", "--json"]).ok().says("4711");
+    let found = node.ottla(&["txn", "find-hanging", "--topic", TOPIC, "--max-timeout", "0ms", "--json"]).ok().json();
+    let told = (&found["topic"], &found["partition"], &found["producer_id"], &found["start_offset"]);
+    assert_eq!(told, (&json!(TOPIC), &json!(0), &json!(4711), &json!(0)), "{found}");
+    node.ottla(&["txn", "abort", "bills:0", "--start-offset", "0"]).ok();
+    let values: Vec<Value> = consumed(&node, "read-committed").iter().map(|record| record[1].clone()).collect();
+    assert_eq!(values, [json!("after")]);
+    node.ottla(&["txn", "find-hanging", "--topic", TOPIC, "--max-timeout", "0ms"]).ok().says("No transaction hangs");
 }

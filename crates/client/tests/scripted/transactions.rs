@@ -40,6 +40,8 @@ pub struct Transactions {
     ended: Option<bool>,
     /// What happened, in order.
     pub story: Vec<String>,
+    /// Looks for which the transaction is still being ended.
+    pub ending_for: usize,
     /// What DescribeProducers says of every partition: producer, epoch, last timestamp, coordinator epoch, start offset.
     pub producers: Vec<(i64, i32, i64, i32, i64)>,
 }
@@ -207,10 +209,17 @@ impl State {
                 None => topics.push(described::TopicData { topic: topic.clone().into(), partitions: vec![*partition] }),
             }
         }
+        let is_ending = self.transactions.ending_for > 0;
+        self.transactions.ending_for = self.transactions.ending_for.saturating_sub(1);
+        let name = match (is_ending, topics.is_empty()) {
+            (true, _) => "PrepareCommit",
+            (false, true) => "Empty",
+            (false, false) => "Ongoing",
+        };
         let state = described::TransactionState {
             error_code,
             transactional_id: id.to_owned().into(),
-            transaction_state: if topics.is_empty() { "Empty" } else { "Ongoing" }.into(),
+            transaction_state: name.into(),
             transaction_timeout_ms: 60_000,
             transaction_start_time_ms: if topics.is_empty() { -1 } else { 1_700_000_000_000 },
             producer_id: PRODUCER_ID,

@@ -57,7 +57,7 @@ async fn every_call_of_an_admin_can_be_spawned() {
     let (a, b, c, d, e, f, g) = (each(), each(), each(), each(), each(), each(), each());
     spawned!(
         a.list_transactions(&TransactionFilter::default()),
-        b.describe_transaction("tx"),
+        b.await_transaction_end("tx"),
         c.describe_transactions(&["tx".to_owned()]),
         d.describe_producers(&[partition("t", 0)], None),
         e.transaction_at(&partition("t", 0), Offset(7)),

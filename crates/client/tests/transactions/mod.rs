@@ -433,6 +433,22 @@ async fn transactions_are_listed_by_what_is_asked_for_and_described() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_transaction_is_waited_for_until_its_markers_are_written_and_no_longer_than_a_call_may_take() {
+    let broker = broker(1).await;
+    producer(&broker).await.init_transactions().await.unwrap();
+    let admin = Admin::new(&connect(&broker).await);
+    broker.state.lock().transactions.ending_for = 3;
+    assert_eq!(admin.await_transaction_end("tx").await.unwrap().state, "Empty");
+    assert_eq!(broker.state.lock().transactions.ending_for, 0);
+    let impatient = Admin::new(&Client::connect(quick(&broker).default_api_timeout_ms(50u32)).await.unwrap());
+    broker.state.lock().transactions.ending_for = usize::MAX;
+    let error = impatient.await_transaction_end("tx").await.unwrap_err();
+    assert!(matches!(&error, ClientError::TimedOut { what, .. } if what.contains("tx is still being ended")), "{error}");
+    let unknown = admin.await_transaction_end("nobody").await.unwrap_err();
+    assert_eq!(unknown.code(), Some(ErrorCode::TransactionalIdNotFound));
+}
+
+#[tokio::test]
 async fn what_hangs_is_what_no_coordinator_knows_to_be_open_there_for_longer_than_it_may_be() {
     let broker = broker(2).await;
     let producer = producer(&broker).await;

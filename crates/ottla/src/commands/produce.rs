@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal, Read};
 
 use clap::{Args, ValueEnum};
-use ottla_client::{Acks, ClientError, Compression, Delivery, Header, Producer, ProducerConfig, Record, RecordMetadata, Transaction};
+use ottla_client::{
+    Acks, Admin, ClientError, Compression, Delivery, Header, Producer, ProducerConfig, Record, RecordMetadata, Transaction,
+};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -164,7 +166,16 @@ pub async fn run(args: ProduceArgs) -> Result<(), CliError> {
     let whole = reported.and(sent);
     let Destination::Transaction(transaction) = to else { return whole.map(drop) };
     match whole {
-        Ok(Ended::Input) => Ok(transaction.commit().await?),
+        Ok(Ended::Input) => {
+            transaction.commit().await?;
+            // Whoever reads when this has ended is to see it.
+            if let Some(id) = &args.transactional_id
+                && let Err(error) = Admin::new(&client).await_transaction_end(id).await
+            {
+                eprintln!("The transaction is committed; readers may not see all of it yet: {error}");
+            }
+            Ok(())
+        }
         Ok(Ended::Interrupt) => {
             transaction.abort().await?;
             Err(CliError::failed("interrupted: the transaction was aborted"))
