@@ -273,6 +273,24 @@ async fn a_commit_that_was_refused_is_said_though_the_abort_behind_it_is_not_con
     }
 }
 
+#[tokio::test]
+async fn a_transaction_of_which_a_close_has_thrown_something_away_is_not_committed() {
+    for version in [0, 2] {
+        let broker = broker(version).await;
+        let client = Client::connect(quick(&broker).request_timeout_ms(20u32)).await.unwrap();
+        let producer = Producer::new(&client, config()).unwrap();
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to(0, "gone")).await.unwrap();
+        broker.script_produce(&[Step::Silence; 100]);
+        let thrown_away = transaction.enqueue(to(0, "thrown away")).await.unwrap();
+        producer.close(Duration::ZERO).await.unwrap_err();
+        assert!(matches!(thrown_away.await, Err(ClientError::Closed(_))), "{version}");
+        let error = transaction.commit().await.unwrap_err();
+        assert!(matches!(error, ClientError::TransactionFailed { .. }), "{version}: {error}");
+        assert!(seen(&broker).await.is_empty(), "{version}");
+    }
+}
+
 /// A failed batch fails the transaction, and only an abort and an epoch of its own let the producer go on.
 #[tokio::test]
 async fn a_batch_that_fails_fails_its_transaction_and_the_next_has_a_new_epoch() {
