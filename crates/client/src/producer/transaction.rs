@@ -23,6 +23,7 @@ use crate::{Client, ClientError, GroupMetadata, ProducerConfig};
 pub(super) struct Transactions {
     pub(super) coordinator: Coordinator,
     timeout_ms: u32,
+    /// Locked before the accumulator, where both are.
     phase: Mutex<Phase>,
     /// Why a commit that was asked for did not come to be, until it is said.
     uncommitted: Mutex<Option<ClientError>>,
@@ -247,7 +248,7 @@ impl Transactions {
             && *of == number
         {
             *phase = Phase::Left(*open);
-            drop(phase);
+            // Under the lock: the next transaction, which may begin at once, is not to be failed by this.
             shared.fail_transaction(&ClientError::InvalidArgument("it was dropped without a commit".to_owned()));
         }
     }
@@ -327,12 +328,12 @@ impl Transaction {
             return Ok(());
         }
         let deadline = shared.block_deadline();
-        let (identity, by_890, needs_group) = {
+        let identity = transactions.identity().ok_or_else(Scope::missing)?;
+        let (by_890, needs_group) = {
             let mut accumulator = shared.accumulator.lock();
             let scope = accumulator.scope().ok_or_else(Scope::missing)?;
             scope.check()?;
-            let identity = transactions.identity().ok_or_else(Scope::missing)?;
-            (identity, scope.implicit, scope.needs_group(group.group_id()))
+            (scope.implicit, scope.needs_group(group.group_id()))
         };
         // Given up in the middle, nobody knows whether they will be committed: then nothing of it is to be.
         let mut sending = Sending { shared, done: false };
