@@ -203,12 +203,12 @@ impl Teller<'_> {
         Ok(producer.close(LAST_WAIT).await?)
     }
 
-    /// Goes on asking for the end of a transaction that is not confirmed.
+    /// Goes on until the cluster has ended what came before, whatever was said of it, and hears how that ended where it is not known.
     async fn decide(&mut self, producer: &Producer) -> Result<(), PerfError> {
         let until = Instant::now() + LAST_WAIT;
-        while self.undecided.is_some() && Instant::now() < until {
-            if let Some(left) = self.begin(producer).await? {
-                left.abort().await?;
+        while Instant::now() < until {
+            if let Some(nothing) = self.begin(producer).await? {
+                return Ok(nothing.abort().await?);
             }
         }
         Ok(())
