@@ -52,8 +52,6 @@ pub struct HistoryOptions {
     pub time: Duration,
     /// The most that a writer pauses between two transactions.
     pub pause_max: Duration,
-    /// What sizes, partitions and aborts follow from.
-    pub seed: u64,
 }
 
 /// How a mover moves.
@@ -99,8 +97,8 @@ pub fn run(options: &HistoryOptions, control: &Control) -> Result<HistoryReport,
         control,
         started,
         history: HistoryWriter::open(&options.file)?,
-        // The seed alone would have each process of a client do the same again.
-        random: Random(options.seed ^ now_ns()),
+        // By the clock: each process of a client is to do something else.
+        random: Random(now_ns()),
         incarnation: 0,
         number: 0,
         undecided: None,
