@@ -1,7 +1,8 @@
 //! Asking again: what is worth another try, how long to wait for it, and until when.
 //!
 //! The one place where that is decided for whatever is asked in a call of its own. Batches have their own rules
-//! ([`producer`](crate::producer)), as they have an order to keep.
+//! ([`producer`](crate::producer)), as they have an order to keep; and so have a transactional producer's questions, where an
+//! error that does not pass ends the transaction, or the producer.
 
 use ottla_wire::error::ErrorCode;
 use tokio::time::{Instant, sleep};

@@ -147,7 +147,6 @@ struct Round<'t> {
     clients: Vec<Call>,
     tool: &'t Tool,
     address: String,
-    seed: u64,
     number: usize,
     folder: PathBuf,
     killed: u64,
@@ -165,7 +164,6 @@ impl<'t> Round<'t> {
             clients: Vec::new(),
             tool,
             address,
-            seed: options.seed,
             number,
             folder: folder.to_owned(),
             killed: 0,
@@ -208,9 +206,9 @@ impl<'t> Round<'t> {
     fn client_for(&self, client: usize, seconds: &str) -> Result<Call, String> {
         let (source, target, file) = (self.source(), self.target(), self.file(client));
         let id = format!("round-{}-client-{client}", self.number);
-        let (number, seed, group) = (client.to_string(), self.seed.to_string(), format!("movers-{}", self.number));
+        let (number, group) = (client.to_string(), format!("movers-{}", self.number));
         let mut words = vec!["perf", "history", &source, "--transactional-id", &id, "--client", &number, "--file", &file];
-        words.extend(["--seconds", seconds, "--seed", &seed]);
+        words.extend(["--seconds", seconds]);
         let properties: Vec<String> = GROUPS[self.number % GROUPS.len()]
             .iter()
             .map(|property| if property.ends_with('=') { format!("{property}{id}") } else { (*property).to_owned() })

@@ -574,15 +574,19 @@ impl Accumulator {
         self.closed.get_or_insert(ClientError::Closed("producer"));
     }
 
-    /// Fails everything that is queued or out, and every append from here on.
+    /// Fails everything that is queued or out, with the transaction that it is of, and every append from here on.
     pub(crate) fn fail_all(&mut self, error: &ClientError) -> u32 {
         self.closed = Some(error.clone());
+        if !self.is_empty()
+            && let Some(scope) = &mut self.scope
+        {
+            scope.fail(error);
+        }
         let mut released_bytes = 0;
         for queue in &mut self.queues {
             queue.out.iter().for_each(|out| out.outcome.failed(error.clone()));
-            for batch in queue.queued.drain(..) {
-                batch.outcome.failed(error.clone());
-                released_bytes += batch.reserved_bytes;
+            while let Some(batch) = queue.queued.pop_front() {
+                released_bytes += queue.give_up(batch, error.clone(), &mut self.scope);
             }
         }
         released_bytes

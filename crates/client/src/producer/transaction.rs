@@ -23,7 +23,10 @@ use crate::{Client, ClientError, GroupMetadata, ProducerConfig};
 pub(super) struct Transactions {
     pub(super) coordinator: Coordinator,
     timeout_ms: u32,
+    /// Locked before the accumulator, where both are.
     phase: Mutex<Phase>,
+    /// Why a commit that was asked for did not come to be, until it is said.
+    uncommitted: Mutex<Option<ClientError>>,
     /// Held by who begins or ends one.
     turn: tokio::sync::Mutex<()>,
     /// Told when the accumulator has nothing out any more.
@@ -64,6 +67,7 @@ impl Transactions {
             coordinator: Coordinator::new(client, transactional_id),
             timeout_ms: config.transaction_timeout_ms,
             phase: Mutex::new(Phase::New),
+            uncommitted: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
             quiet: Notify::new(),
         })
@@ -114,14 +118,23 @@ impl Transactions {
         ClientError::TransactionFailed { transactional_id: self.id().to_owned(), cause: Box::new(cause) }
     }
 
-    /// Brings whatever was left to its end, until nothing is open and the producer has an epoch to go on with.
+    /// Brings whatever was left to its end, until nothing is open and the producer has an epoch to go on with. A commit that did
+    /// not come to be is said here, whether the rest is done already or is left to the next begin: nobody may take that one's
+    /// success for a word about the commit.
     async fn make_ready(&self, shared: &Shared, deadline: Deadline) -> Result<Identity, ClientError> {
-        // A commit that did not come to be is said once all is in order.
-        let mut uncommitted = None;
+        let ready = self.bring_to_end(shared, deadline).await;
+        let uncommitted = self.uncommitted.lock().take();
+        match uncommitted {
+            Some(cause) if !matches!(ready, Err(ClientError::ProducerEnded { .. })) => Err(self.failed(cause)),
+            _ => ready,
+        }
+    }
+
+    async fn bring_to_end(&self, shared: &Shared, deadline: Deadline) -> Result<Identity, ClientError> {
         loop {
             let phase = self.phase.lock().clone();
             match phase {
-                Phase::Ready(identity) => return uncommitted.map_or(Ok(identity), |cause| Err(self.failed(cause))),
+                Phase::Ready(identity) => return Ok(identity),
                 Phase::Ended(error) => return Err(error),
                 Phase::Open { .. } => {
                     let text = format!("a transaction of `{}` is open: commit or abort it before another begins", self.id());
@@ -150,12 +163,12 @@ impl Transactions {
                             // A coordinator that has forgotten the producer has nothing to abort for it.
                             Severity::Abortable | Severity::Passes if commit => {
                                 let forgotten = error.code() == Some(ErrorCode::InvalidProducerIdMapping);
+                                *self.uncommitted.lock() = Some(error);
                                 self.set(if forgotten {
                                     Phase::Raising(identity)
                                 } else {
                                     Phase::Ending { open, commit: false, raise: true }
                                 });
-                                uncommitted = Some(error);
                             }
                             // Not even aborted: the next epoch does away with it.
                             Severity::Abortable | Severity::Passes => self.set(Phase::Raising(identity)),
@@ -221,16 +234,11 @@ impl Transactions {
             self.quiet(shared).await;
             let started = shared.accumulator.lock().end().is_some_and(|scope| scope.started);
             self.set(if started { Phase::Ending { open, commit, raise: false } } else { Phase::Ready(open.identity) });
-            return self.make_ready(shared, deadline).await.map(drop);
+        } else {
+            *self.uncommitted.lock() = failed;
+            self.give_up(shared, open).await?;
         }
-        self.give_up(shared, open).await?;
-        let aborted = self.make_ready(shared, deadline).await.map(drop);
-        match (failed, aborted) {
-            (_, Err(error @ ClientError::ProducerEnded { .. })) => Err(error),
-            // Aborted, or to be aborted with the next begin: not committed in any case.
-            (Some(cause), _) => Err(self.failed(cause)),
-            (None, aborted) => aborted,
-        }
+        self.make_ready(shared, deadline).await.map(drop)
     }
 
     /// A handle is gone without a word about the end.
@@ -240,7 +248,7 @@ impl Transactions {
             && *of == number
         {
             *phase = Phase::Left(*open);
-            drop(phase);
+            // Under the lock: the next transaction, which may begin at once, is not to be failed by this.
             shared.fail_transaction(&ClientError::InvalidArgument("it was dropped without a commit".to_owned()));
         }
     }
@@ -320,12 +328,12 @@ impl Transaction {
             return Ok(());
         }
         let deadline = shared.block_deadline();
-        let (identity, by_890, needs_group) = {
+        let identity = transactions.identity().ok_or_else(Scope::missing)?;
+        let (by_890, needs_group) = {
             let mut accumulator = shared.accumulator.lock();
             let scope = accumulator.scope().ok_or_else(Scope::missing)?;
             scope.check()?;
-            let identity = transactions.identity().ok_or_else(Scope::missing)?;
-            (identity, scope.implicit, scope.needs_group(group.group_id()))
+            (scope.implicit, scope.needs_group(group.group_id()))
         };
         // Given up in the middle, nobody knows whether they will be committed: then nothing of it is to be.
         let mut sending = Sending { shared, done: false };

@@ -224,6 +224,73 @@ async fn an_end_that_is_not_confirmed_in_time_is_gone_on_with_by_the_next_begin(
     assert_eq!(seen(&broker).await, ["a"]);
 }
 
+/// Whoever was told that the end is not known takes the next begin for a yes.
+#[tokio::test]
+async fn a_commit_that_was_refused_is_said_though_the_abort_behind_it_is_not_confirmed() {
+    for version in [0, 2] {
+        let broker = broker(version).await;
+        let client = connect(&broker).await;
+        let producer = Producer::new(&client, config().max_block_ms(100u32)).unwrap();
+        let refuse_ends = |first: Option<ErrorCode>| {
+            let codes = first.into_iter().chain([ErrorCode::ConcurrentTransactions; 1_000]);
+            broker.state.lock().group.refuse.insert(ApiKey::EndTxn.as_i16(), codes.collect());
+        };
+        let go_on = || broker.state.lock().group.refuse.clear();
+        let is_refused = |error: &ClientError| {
+            matches!(error, ClientError::TransactionFailed { .. }) && error.code() == Some(ErrorCode::TransactionAbortable)
+        };
+
+        // By the commit itself.
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to(0, "gone")).await.unwrap();
+        refuse_ends(Some(ErrorCode::TransactionAbortable));
+        let error = transaction.commit().await.unwrap_err();
+        assert!(is_refused(&error), "{version}: {error}");
+        go_on();
+
+        // By the begin that asks for it again, or the next where that one was given up.
+        for is_given_up in [false, true] {
+            let transaction = producer.begin().await.unwrap();
+            transaction.send(to(0, "gone")).await.unwrap();
+            refuse_ends(None);
+            let error = transaction.commit().await.unwrap_err();
+            assert!(matches!(error, ClientError::TransactionUndecided { .. }), "{version}: {error}");
+            refuse_ends(Some(ErrorCode::TransactionAbortable));
+            if is_given_up {
+                let asked = || broker.state.lock().count(ApiKey::EndTxn);
+                let before = asked();
+                tokio::select! {
+                    begun = producer.begin() => panic!("{version}: {begun:?}"),
+                    () = async { while asked() < before + 2 { tokio::task::yield_now().await } } => go_on(),
+                }
+            }
+            let error = producer.begin().await.unwrap_err();
+            assert!(is_refused(&error), "{version}: {error}");
+            go_on();
+        }
+        committed(&broker, &producer, "kept").await;
+        assert_eq!(seen(&broker).await, ["kept"], "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_of_which_a_close_has_thrown_something_away_is_not_committed() {
+    for version in [0, 2] {
+        let broker = broker(version).await;
+        let client = Client::connect(quick(&broker).request_timeout_ms(20u32)).await.unwrap();
+        let producer = Producer::new(&client, config()).unwrap();
+        let transaction = producer.begin().await.unwrap();
+        transaction.send(to(0, "gone")).await.unwrap();
+        broker.script_produce(&[Step::Silence; 100]);
+        let thrown_away = transaction.enqueue(to(0, "thrown away")).await.unwrap();
+        producer.close(Duration::ZERO).await.unwrap_err();
+        assert!(matches!(thrown_away.await, Err(ClientError::Closed(_))), "{version}");
+        let error = transaction.commit().await.unwrap_err();
+        assert!(matches!(error, ClientError::TransactionFailed { .. }), "{version}: {error}");
+        assert!(seen(&broker).await.is_empty(), "{version}");
+    }
+}
+
 /// A failed batch fails the transaction, and only an abort and an epoch of its own let the producer go on.
 #[tokio::test]
 async fn a_batch_that_fails_fails_its_transaction_and_the_next_has_a_new_epoch() {

@@ -9,12 +9,14 @@
 //! | `ending ID MS commit` or `abort` | before that is asked for |
 //! | `ended ID MS committed`, `aborted` or `unknown`, and why | the answer |
 //!
+//! A line that was cut short by a kill, and was written on behind, ends with the character 18h and tells nothing.
+//!
 //! Owns the text; what it means for a cluster is [`check`](super::check)'s to say.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -163,6 +165,9 @@ impl Outcome {
     }
 }
 
+/// What the next process puts behind a line that a kill has cut short.
+const CUT: char = '\u{18}';
+
 /// A history that is being written.
 pub(crate) struct HistoryWriter {
     path: PathBuf,
@@ -172,8 +177,20 @@ pub(crate) struct HistoryWriter {
 impl HistoryWriter {
     /// Goes on at the end of the file, which is made where there is none.
     pub(crate) fn open(path: &Path) -> Result<HistoryWriter, PerfError> {
-        let opened = OpenOptions::new().create(true).append(true).open(path);
-        let file = opened.map_err(|cause| PerfError::File { path: path.to_owned(), doing: "opening the history", cause })?;
+        let open = || -> std::io::Result<File> {
+            let mut file = OpenOptions::new().read(true).create(true).append(true).open(path)?;
+            let mut last = [b'\n'];
+            if file.metadata()?.len() > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            // Nothing is taken away: a client that this one is to replace may be writing at this moment.
+            if last != *b"\n" {
+                file.write_all(format!("{CUT}\n").as_bytes())?;
+            }
+            Ok(file)
+        };
+        let file = open().map_err(|cause| PerfError::File { path: path.to_owned(), doing: "opening the history", cause })?;
         Ok(HistoryWriter { path: path.to_owned(), file })
     }
 
@@ -232,12 +249,12 @@ pub(crate) struct Histories {
 
 impl Histories {
     /// Adds a file. A line without its end is one that was being written when its writer was killed: what it would have told
-    /// was not done yet, or nobody knows its outcome. The next process writes on behind it.
+    /// was not done yet, or nobody knows its outcome. Where another process has written on behind it, it ends with [`CUT`].
     pub(crate) fn read(&mut self, path: &Path) -> Result<(), PerfError> {
         let failed = |cause| PerfError::File { path: path.to_owned(), doing: "reading the history", cause };
         let text = std::fs::read_to_string(path).map_err(failed)?;
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        for (at, line) in whole.lines().enumerate() {
+        for (at, line) in whole.lines().enumerate().filter(|(_, line)| !line.ends_with(CUT)) {
             let bad = |why| PerfError::BadLedger { path: path.to_owned(), line: at as u64 + 1, why };
             self.add(line).map_err(bad)?;
         }
@@ -340,6 +357,22 @@ mod tests {
         let mut histories = Histories::default();
         histories.add("begun 3.abc.0 5 1").unwrap();
         assert_eq!(histories.add("begun 3.abc.0 5 1").unwrap_err(), "3.abc.0 has begun twice");
+    }
+
+    #[test]
+    fn a_history_whose_last_line_was_cut_can_be_gone_on_with() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for cut in ["begun 3.abc.0 5 1,", "begun 3.abc.0 5 1\nending 3.abc.0 6 com"] {
+            std::fs::write(file.path(), cut).unwrap();
+            let writer = HistoryWriter::open(file.path()).unwrap();
+            writer.begun(id(1), &[Planned { partition: 2, from: None }]).unwrap();
+            HistoryWriter::open(file.path()).unwrap().ending(id(1), true).unwrap();
+            let mut histories = Histories::default();
+            histories.read(file.path()).unwrap();
+            let told = &histories.transactions[&id(1)];
+            assert_eq!((&told.plan[..], told.commit), (&[Planned { partition: 2, from: None }][..], Some(true)), "{cut}");
+            assert_eq!(histories.transactions.get(&id(0)).map(|told| told.commit), cut.contains('\n').then_some(None), "{cut}");
+        }
     }
 
     #[test]

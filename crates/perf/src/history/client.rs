@@ -52,8 +52,6 @@ pub struct HistoryOptions {
     pub time: Duration,
     /// The most that a writer pauses between two transactions.
     pub pause_max: Duration,
-    /// What sizes, partitions and aborts follow from.
-    pub seed: u64,
 }
 
 /// How a mover moves.
@@ -99,8 +97,8 @@ pub fn run(options: &HistoryOptions, control: &Control) -> Result<HistoryReport,
         control,
         started,
         history: HistoryWriter::open(&options.file)?,
-        // The seed alone would have each process of a client do the same again.
-        random: Random(options.seed ^ now_ns()),
+        // By the clock: each process of a client is to do something else.
+        random: Random(now_ns()),
         incarnation: 0,
         number: 0,
         undecided: None,
@@ -203,12 +201,12 @@ impl Teller<'_> {
         Ok(producer.close(LAST_WAIT).await?)
     }
 
-    /// Goes on asking for the end of a transaction that is not confirmed.
+    /// Goes on until the cluster has ended what came before, whatever was said of it, and hears how that ended where it is not known.
     async fn decide(&mut self, producer: &Producer) -> Result<(), PerfError> {
         let until = Instant::now() + LAST_WAIT;
-        while self.undecided.is_some() && Instant::now() < until {
-            if let Some(left) = self.begin(producer).await? {
-                left.abort().await?;
+        while Instant::now() < until {
+            if let Some(nothing) = self.begin(producer).await? {
+                return Ok(nothing.abort().await?);
             }
         }
         Ok(())

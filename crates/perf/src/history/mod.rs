@@ -13,7 +13,7 @@ pub use check::Findings;
 pub use client::{HistoryOptions, HistoryReport, MoveOptions, run};
 pub use read::{CheckOptions, CheckReport, check};
 
-/// SplitMix64: a seed is a history's plan.
+/// Sizes, partitions, aborts (SplitMix64).
 struct Random(u64);
 
 impl Random {

@@ -610,9 +610,6 @@ pub struct HistoryArgs {
     /// The most that is paused between two transactions, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pause_ms: u64,
-    /// What sizes, partitions and aborts follow from, with the time.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
 }
 
 impl HistoryArgs {
@@ -631,7 +628,6 @@ impl HistoryArgs {
             file: self.file.clone(),
             time: Duration::from_secs(self.seconds),
             pause_max: Duration::from_millis(self.pause_ms),
-            seed: self.seed,
         }
     }
 }
