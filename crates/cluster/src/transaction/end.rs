@@ -30,7 +30,7 @@ pub(super) enum Decision {
     Done,
 }
 
-/// Decides. `is_changing`: something is under way.
+/// Decides. `is_changing`: something is under way, as it always is while markers are written.
 pub(super) fn decide(
     transaction: &Transaction,
     is_changing: bool,
@@ -93,7 +93,7 @@ fn with_epoch_bump(
     if !is_valid {
         return Err(fenced(transaction, epoch));
     }
-    if is_changing || (is_current && transaction.state.decided().is_some()) {
+    if is_changing {
         return Err(TransactionError::Concurrent);
     }
     match (transaction.state, commit) {
