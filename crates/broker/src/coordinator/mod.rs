@@ -11,11 +11,13 @@
 //! | `inbox` | what waits for a coordinator, within a bound |
 //! | `machine` | what a kind of coordinator has to be so that it can be run so |
 //! | `log` | reads and writes the partition's batches |
+//! | `data` | what the records in them have in common |
 //! | `topic` | which partition an id falls to; makes the topic when it is first needed |
 //! | `group` | the coordinators of groups |
 //! | `transaction` | the coordinators of transactions |
 
 mod active;
+mod data;
 mod group;
 mod inbox;
 mod log;
