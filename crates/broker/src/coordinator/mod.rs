@@ -186,9 +186,10 @@ impl<M: Machine> Coordinators<M> {
             // The image that has it was published in this moment.
             self.follow();
         }
+        // Told before the lock is taken, which all connections share.
+        let bytes = M::size_bytes(&message);
         let shards = self.shards.lock();
         let inbox = shards.inboxes.get(&partition).ok_or(Unanswered::NotCoordinator)?;
-        let bytes = M::size_bytes(&message);
         inbox.send(message, bytes)
     }
 
