@@ -326,15 +326,15 @@ impl Request<'_> {
             let message = "a transactional batch in a request without a transactional id";
             return Err(Refused::new(ErrorCode::TransactionalIdAuthorizationFailed, message));
         }
-        let origin = if produce_transactional::is_asked_for(self.broker, produce_transactional::ask_of(self.version)) {
-            AppendOrigin::Client
-        } else {
-            AppendOrigin::Unverified
-        };
-        match append(Arc::clone(&partition), records, acks, origin, self.now) {
-            Err(refused) if refused.is_unverified => Ok(Outcome::Unverified { partition, first }),
-            other => Ok(Outcome::Ended(other)),
+        let appended = append(Arc::clone(&partition), records, acks, AppendOrigin::Client, self.now);
+        if !matches!(&appended, Err(refused) if refused.is_unverified) {
+            return Ok(Outcome::Ended(appended));
         }
+        // Only the first batch of a transaction comes here, so only it pays for a look at the configuration.
+        if produce_transactional::is_asked_for(self.broker, produce_transactional::ask_of(self.version)) {
+            return Ok(Outcome::Unverified { partition, first });
+        }
+        Ok(Outcome::Ended(append(partition, records, acks, AppendOrigin::Unverified, self.now)))
     }
 
     /// What Kafka's `ProduceRequest.validateRecords` asks of the request's shape, before any log is looked at.
