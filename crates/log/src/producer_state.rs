@@ -134,14 +134,15 @@ pub(crate) struct ProducerState {
 impl ProducerState {
     /// Holds a client's batch against what is known of its producer.
     pub fn check(&self, batch: &ProducerBatch, may_begin: MayBegin) -> Result<Verdict, AppendError> {
-        if let Some(seen) = self.producers.get(&batch.producer_id).and_then(|known| known.seen(batch)) {
+        let known = self.producers.get(&batch.producer_id);
+        if let Some(seen) = known.and_then(|known| known.seen(batch)) {
             return Ok(seen);
         }
         if batch.transactional {
             self.check_transaction(batch.producer_id, batch.producer_epoch, may_begin)?;
         }
-        self.check_lowest_sequence(batch)?;
-        let Some(known) = self.producers.get(&batch.producer_id) else {
+        self.check_lowest_sequence(batch, known.is_none())?;
+        let Some(known) = known else {
             // New, or forgotten: any sequence is taken, since the records that came before may have been deleted.
             return Ok(Verdict::Append);
         };
@@ -182,8 +183,7 @@ impl ProducerState {
     }
 
     /// Requests that wait for the coordinator may overtake each other: the first that is written is the first that came.
-    fn check_lowest_sequence(&self, batch: &ProducerBatch) -> Result<(), AppendError> {
-        let is_new = !self.producers.contains_key(&batch.producer_id);
+    fn check_lowest_sequence(&self, batch: &ProducerBatch, is_new: bool) -> Result<(), AppendError> {
         match self.verifications.highest_sequence(batch.producer_id, is_new) {
             Some(expected) if batch.base_sequence > expected => Err(AppendError::OutOfOrderSequence {
                 producer_id: batch.producer_id,

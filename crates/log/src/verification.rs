@@ -61,8 +61,11 @@ impl Verifications {
         }
         let fresh = || Verification { guard: VerificationGuard::new(), since: now, epoch, lowest_sequence: base_sequence, raises_epoch };
         let known = self.0.entry(producer_id).or_insert_with(fresh);
-        if epoch > known.epoch || (epoch == known.epoch && base_sequence < known.lowest_sequence) {
-            (known.epoch, known.lowest_sequence) = (epoch, base_sequence);
+        if epoch > known.epoch {
+            // With a new epoch the client may also have come back in another version.
+            (known.epoch, known.lowest_sequence, known.raises_epoch) = (epoch, base_sequence, raises_epoch);
+        } else if epoch == known.epoch {
+            known.lowest_sequence = known.lowest_sequence.min(base_sequence);
         }
         known.guard
     }
@@ -147,6 +150,20 @@ mod tests {
         let guard = all.take(&first(4, 0), TimestampMs(0));
         all.end(ID, ProducerEpoch(4));
         assert!(!all.holds(ID, guard), "of one epoch may be both");
+    }
+
+    #[test]
+    fn a_guard_goes_by_what_the_epochs_of_its_newest_transaction_tell() {
+        let by_version_2 = |epoch| FirstBatch { raises_epoch: true, ..first(epoch, 0) };
+        let mut all = Verifications::default();
+        let guard = all.take(&by_version_2(4), TimestampMs(0));
+        assert_eq!(all.take(&first(5, 0), TimestampMs(0)), guard);
+        all.end(ID, ProducerEpoch(5));
+        assert!(!all.holds(ID, guard), "the client has gone back: of one epoch may be both");
+        let guard = all.take(&first(5, 0), TimestampMs(0));
+        assert_eq!(all.take(&by_version_2(6), TimestampMs(0)), guard);
+        all.end(ID, ProducerEpoch(6));
+        assert!(all.holds(ID, guard), "it ended what was of epoch 5");
     }
 
     #[test]

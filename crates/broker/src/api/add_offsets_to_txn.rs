@@ -18,7 +18,7 @@ use ottla_wire::ErrorCode;
 use ottla_wire::message::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
 use super::{Answer, ApiHandler, Reply, RequestContext};
-use crate::context::{BrokerContext, deadline_after};
+use crate::context::BrokerContext;
 use crate::coordinator::{OFFSETS_TOPIC, TransactionRefused, ensure_offsets_topic, partition_of};
 
 /// See the module.
@@ -26,8 +26,6 @@ pub struct AddOffsetsToTxn;
 
 /// First version that knows PRODUCER_FENCED.
 const FENCED_SINCE: i16 = 2;
-/// How long the making of the topic is waited for. Clients ask again.
-const CREATE_WAIT_MS: i32 = 10_000;
 
 impl ApiHandler for AddOffsetsToTxn {
     type Request<'a> = AddOffsetsToTxnRequest<'a>;
@@ -47,7 +45,7 @@ impl ApiHandler for AddOffsetsToTxn {
         }
         let (broker, group) = (Arc::clone(broker), group.to_owned());
         reply.later(|later| async move {
-            if let Err(failure) = ensure_offsets_topic(&broker, deadline_after(CREATE_WAIT_MS)).await {
+            if let Err(failure) = ensure_offsets_topic(&broker).await {
                 tracing::warn!("the topic {OFFSETS_TOPIC} cannot be made: {failure}");
             }
             let Some(partition) = offsets_partition(&broker, &group) else {

@@ -20,7 +20,7 @@ use ottla_wire::message::find_coordinator::{
 
 use super::metadata::reachable_leader;
 use super::{Answer, ApiHandler, Reply, RequestContext};
-use crate::context::{BrokerContext, NodeAddress, deadline_after};
+use crate::context::{BrokerContext, NodeAddress};
 use crate::coordinator::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, ensure_offsets_topic, ensure_transactions_topic, partition_of};
 
 /// See the module.
@@ -28,8 +28,6 @@ pub struct FindCoordinator;
 
 /// First version that asks for several keys.
 const BATCHED_SINCE: i16 = 4;
-/// How long the making of the topic is waited for. Clients ask again.
-const CREATE_WAIT_MS: i32 = 10_000;
 
 impl ApiHandler for FindCoordinator {
     type Request<'a> = FindCoordinatorRequest<'a>;
@@ -53,10 +51,9 @@ impl ApiHandler for FindCoordinator {
         let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
         let (broker, version, listener) = (Arc::clone(broker), cx.version, cx.listener.name.clone());
         reply.later(|later| async move {
-            let deadline = deadline_after(CREATE_WAIT_MS);
             let made = match topic {
-                OFFSETS_TOPIC => ensure_offsets_topic(&broker, deadline).await,
-                _ => ensure_transactions_topic(&broker, deadline).await,
+                OFFSETS_TOPIC => ensure_offsets_topic(&broker).await,
+                _ => ensure_transactions_topic(&broker).await,
             };
             if let Err(failure) = made {
                 tracing::warn!("the topic {topic} cannot be made: {failure}");

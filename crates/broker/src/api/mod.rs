@@ -2,8 +2,9 @@
 //!
 //! A handler decodes nothing and frames nothing: it is given a request that borrows from the frame, does its effects
 //! before it returns, and answers through [`Reply`]. Only the *waiting* (for a sync, for data, for the controller) is
-//! handed back as a future, which the connection polls in the order of the requests. The registry below drives
-//! dispatch, ApiVersions and `docs/protocol.md`; an API that is not in it does not exist.
+//! handed back as a future, which the connection polls in the order of the requests; and with it what may be done only
+//! when somebody has answered, as the coordinator of a transaction before its first batch is written. The registry below
+//! drives dispatch, ApiVersions and `docs/protocol.md`; an API that is not in it does not exist.
 
 mod deferred;
 mod groups;

@@ -18,7 +18,6 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ottla_cluster::transaction::TransactionalId;
 use ottla_log::{AppendError, AppendOrigin, FirstBatch};
@@ -33,7 +32,7 @@ use tokio::time::Instant;
 
 use super::produce_transactional::{self, FirstBatches};
 use super::{Answer, ApiHandler, CloseReason, Frame, LaterReply, Reply, RequestContext, TopicRef};
-use crate::context::BrokerContext;
+use crate::context::{BrokerContext, deadline_after};
 use crate::coordinator::Ask;
 use crate::metrics::Appended;
 use crate::partition::{AppendOptions, LogDir, NotServing, Partition, append_error_code};
@@ -88,10 +87,10 @@ impl ApiHandler for Produce {
                 partition_responses,
             });
         }
-        let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let mut response = ProduceResponse { responses, ..Default::default() };
         if let (Some(transactional_id), false) = (transactional_id, first_batches.is_empty()) {
             let (broker, listener, version) = (Arc::clone(broker), cx.listener.name.clone(), cx.version);
+            let deadline = deadline_after(request.timeout_ms);
             let mut response = into_owned(response);
             let written = first_batches.write(&broker, TransactionalId::new(transactional_id));
             // The connection's next batches may be of the same partitions, and must not overtake these.
@@ -119,7 +118,7 @@ impl ApiHandler for Produce {
         if effects.unacknowledged.is_empty() && !slow_down {
             return reply.send(&response);
         }
-        let response = into_owned(response);
+        let (response, deadline) = (into_owned(response), deadline_after(request.timeout_ms));
         let wait = |later: LaterReply| effects.settle(response, deadline, later);
         if slow_down { reply.hold(wait) } else { reply.later(wait) }
     }
@@ -327,15 +326,15 @@ impl Request<'_> {
             let message = "a transactional batch in a request without a transactional id";
             return Err(Refused::new(ErrorCode::TransactionalIdAuthorizationFailed, message));
         }
-        let origin = if produce_transactional::is_asked_for(self.broker, produce_transactional::ask_of(self.version)) {
-            AppendOrigin::Client
-        } else {
-            AppendOrigin::Unverified
-        };
-        match append(Arc::clone(&partition), records, acks, origin, self.now) {
-            Err(refused) if refused.is_unverified => Ok(Outcome::Unverified { partition, first }),
-            other => Ok(Outcome::Ended(other)),
+        let appended = append(Arc::clone(&partition), records, acks, AppendOrigin::Client, self.now);
+        if !matches!(&appended, Err(refused) if refused.is_unverified) {
+            return Ok(Outcome::Ended(appended));
         }
+        // Only the first batch of a transaction comes here, so only it pays for a look at the configuration.
+        if produce_transactional::is_asked_for(self.broker, produce_transactional::ask_of(self.version)) {
+            return Ok(Outcome::Unverified { partition, first });
+        }
+        Ok(Outcome::Ended(append(partition, records, acks, AppendOrigin::Unverified, self.now)))
     }
 
     /// What Kafka's `ProduceRequest.validateRecords` asks of the request's shape, before any log is looked at.

@@ -166,8 +166,8 @@ impl<'c> Reply<'c> {
         Answer::Later(Box::pin(f(self.for_later())))
     }
 
-    /// Like [`Reply::later`], and the connection's next requests wait too: so that they see what this one did, or to slow
-    /// the client down.
+    /// Like [`Reply::later`], and the connection's next requests wait too: so that they see what this one did, which the
+    /// future may then do itself, or to slow the client down. What the future does is not done when the connection ends first.
     pub fn hold<F, Fut>(self, f: F) -> Answer
     where
         F: FnOnce(LaterReply) -> Fut,

@@ -264,8 +264,8 @@ async fn the_next_incarnation_fences_the_one_before_and_aborts_what_it_left_open
     for (version, expected) in [(3, ErrorCode::InvalidProducerEpoch), (4, ErrorCode::ProducerFenced)] {
         assert_eq!(init_as(&broker, ID, old, 60_000, version).await, Err(expected), "InitProducerId {version}");
     }
-    assert_eq!(take_part(&broker, old, &[0], Ask::Verify).await, Err(ErrorCode::InvalidProducerEpoch));
-    assert_eq!(take_part(&broker, old, &[0], Ask::Add).await, Err(ErrorCode::InvalidProducerEpoch));
+    assert_eq!(take_part(&broker, old, &[0], Ask::Verify).await, Err(ErrorCode::ProducerFenced));
+    assert_eq!(take_part(&broker, old, &[0], Ask::Add).await, Err(ErrorCode::ProducerFenced));
     assert_eq!(init_as(&broker, ID, next, 60_000, 5).await, Ok((id, next.1 + 1)), "the newest goes on");
     assert_eq!(init_as(&broker, ID, next, 60_000, 5).await, Ok((id, next.1 + 1)), "its answer was lost");
 }

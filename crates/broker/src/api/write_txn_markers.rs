@@ -107,6 +107,7 @@ async fn write_all(broker: Arc<BrokerContext>, wanted: Vec<(Place, TopicPartitio
             note(under_way.join_next().await);
         }
         let broker = Arc::clone(&broker);
+        let threads = broker.threads.clone();
         let write = async move {
             let result = txn_markers::write(&broker.partitions, &broker.groups, &partition, marker).await;
             if let Err(code) = result {
@@ -114,7 +115,8 @@ async fn write_all(broker: Arc<BrokerContext>, wanted: Vec<(Place, TopicPartitio
             }
             (place, result)
         };
-        under_way.spawn(write);
+        // It appends, so it is looked after as what serves a connection is.
+        under_way.spawn(async move { threads.watch(write).await });
     }
     while !under_way.is_empty() {
         note(under_way.join_next().await);

@@ -11,11 +11,13 @@
 //! | `inbox` | what waits for a coordinator, within a bound |
 //! | `machine` | what a kind of coordinator has to be so that it can be run so |
 //! | `log` | reads and writes the partition's batches |
+//! | `data` | what the records in them have in common |
 //! | `topic` | which partition an id falls to; makes the topic when it is first needed |
 //! | `group` | the coordinators of groups |
 //! | `transaction` | the coordinators of transactions |
 
 mod active;
+mod data;
 mod group;
 mod inbox;
 mod log;
@@ -184,9 +186,10 @@ impl<M: Machine> Coordinators<M> {
             // The image that has it was published in this moment.
             self.follow();
         }
+        // Told before the lock is taken, which all connections share.
+        let bytes = M::size_bytes(&message);
         let shards = self.shards.lock();
         let inbox = shards.inboxes.get(&partition).ok_or(Unanswered::NotCoordinator)?;
-        let bytes = M::size_bytes(&message);
         inbox.send(message, bytes)
     }
 

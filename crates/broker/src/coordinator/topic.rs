@@ -6,14 +6,16 @@ use ottla_cluster::controller::{Command, ControllerError, CreateTopics, NewTopic
 use ottla_cluster::metadata::MetadataImage;
 use ottla_model::PartitionId;
 use ottla_model::config::{ServerConfig, TopicConfig, Value};
-use tokio::time::Instant;
 
-use crate::context::{BrokerContext, CommandFailure};
+use crate::context::{BrokerContext, CommandFailure, deadline_after};
 
 /// The topic in which groups and their offsets are kept.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// The topic in which transactions are kept.
 pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+/// How long the making of a topic is waited for. Clients ask again.
+const CREATE_WAIT_MS: i32 = 10_000;
 
 /// How a topic is made: its name, and the names of the configs that say how.
 pub(super) struct InternalTopic {
@@ -53,16 +55,16 @@ pub(super) fn number(server: &ServerConfig, name: &'static str) -> i64 {
 }
 
 /// Has the topic of groups made if it is not there.
-pub async fn ensure_offsets_topic(broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
-    ensure(&super::group::TOPIC, broker, deadline).await
+pub async fn ensure_offsets_topic(broker: &Arc<BrokerContext>) -> Result<(), CommandFailure> {
+    ensure(&super::group::TOPIC, broker).await
 }
 
 /// Has the topic of transactions made if it is not there.
-pub async fn ensure_transactions_topic(broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
-    ensure(&super::transaction::TOPIC, broker, deadline).await
+pub async fn ensure_transactions_topic(broker: &Arc<BrokerContext>) -> Result<(), CommandFailure> {
+    ensure(&super::transaction::TOPIC, broker).await
 }
 
-async fn ensure(topic: &InternalTopic, broker: &Arc<BrokerContext>, deadline: Instant) -> Result<(), CommandFailure> {
+async fn ensure(topic: &InternalTopic, broker: &Arc<BrokerContext>) -> Result<(), CommandFailure> {
     if broker.image().topic(topic.name).is_some() {
         return Ok(());
     }
@@ -89,7 +91,7 @@ async fn ensure(topic: &InternalTopic, broker: &Arc<BrokerContext>, deadline: In
         configs: configs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     };
     let command = Command::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false });
-    match broker.command(command, deadline).await? {
+    match broker.command(command, deadline_after(CREATE_WAIT_MS)).await? {
         Reply::TopicsCreated(results) => match results.into_iter().next() {
             // Another was faster.
             None | Some(Ok(_) | Err(ControllerError::TopicExists { .. })) => Ok(()),

@@ -8,6 +8,7 @@ use ottla_log::AppendOrigin;
 use ottla_model::{Acks, LeaderEpoch, Offset};
 use ottla_wire::message::fetch::FetchResponse;
 use ottla_wire::message::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
+use ottla_wire::message::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use ottla_wire::{ApiKey, ErrorCode};
 
 use super::watch::{Look, Seen};
@@ -113,6 +114,35 @@ async fn a_sync_under_way_makes_no_directory_slow() {
     tokio::time::timeout(Duration::from_secs(60), dir.failed()).await.unwrap();
     // Through all those looks it never was, or the count of what is not ready would show it.
     assert!(!broker.context.partitions.has_unready());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_that_a_disk_holds_up_is_seen_to_hold_up_its_thread() {
+    let broker = broker().await;
+    let release = hang(&broker.partition("logs", 0));
+    let topics = vec![WritableTxnMarkerTopic { name: "logs", partition_indexes: vec![0] }];
+    let marker = WritableTxnMarker {
+        producer_id: 7,
+        producer_epoch: 0,
+        transaction_result: false,
+        topics,
+        coordinator_epoch: 0,
+        transaction_version: 0,
+    };
+    let markers = vec![marker];
+    let (answer, out) = broker.begin(ApiKey::WriteTxnMarkers, 2, None, &encoded(&WriteTxnMarkersRequest { markers }, 2));
+    let answer = tokio::spawn(end(answer, out));
+    let threads = broker.context.threads.clone();
+    let seen = async move {
+        while !matches!(Seen::new().look(threads.calls()).longest, Some((_, Call::Connection))) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen).await.expect("others can stand in for it");
+    drop(release);
+    let outcome = answer.await.unwrap();
+    let response = outcome.decode::<WriteTxnMarkersResponse<'_>>(2);
+    assert_eq!(response.markers[0].topics[0].partitions[0].error_code, 0);
 }
 
 /// Holds a partition's log as a call to its disk does that hangs; dropped, it returns.

@@ -30,7 +30,7 @@ pub(super) enum Decision {
     Done,
 }
 
-/// Decides. `is_changing`: something is under way.
+/// Decides. `is_changing`: something is under way, as it always is while markers are written.
 pub(super) fn decide(
     transaction: &Transaction,
     is_changing: bool,
@@ -77,10 +77,11 @@ fn with_epoch_bump(
     (id, epoch): (ProducerId, ProducerEpoch),
     commit: bool,
 ) -> Result<Decision, TransactionError> {
-    let is_current = transaction.producer_id == id && transaction.producer_epoch == epoch;
+    // The producer goes on as soon as it is told who it is from now on: while markers of the id before are written, it may have a new one.
+    let is_current = transaction.after_completion() == (id, epoch);
     let is_retry_across_ids = transaction.previous_producer_id == id && epoch.0 == EPOCH_MAX && transaction.producer_epoch.0 == 0;
     let is_retry = is_retry_across_ids || (transaction.producer_id == id && Some(transaction.producer_epoch.0) == epoch.0.checked_add(1));
-    if transaction.producer_id != id && !is_retry_across_ids {
+    if transaction.producer_id != id && !is_current && !is_retry_across_ids {
         return Err(TransactionError::InvalidProducerId { asked: id });
     }
     let is_valid = match transaction.state {
@@ -93,7 +94,7 @@ fn with_epoch_bump(
     if !is_valid {
         return Err(fenced(transaction, epoch));
     }
-    if is_changing || (is_current && transaction.state.decided().is_some()) {
+    if is_changing {
         return Err(TransactionError::Concurrent);
     }
     match (transaction.state, commit) {

@@ -265,6 +265,8 @@ fn when_the_epochs_run_out_the_producer_goes_on_under_another_id() {
     assert_eq!(bench.end(owner(7, EPOCH_MAX), true, V2), ended(8, 0));
     assert_eq!(bench.markers, [(owner(7, i16::MAX), true, partitions(&[0]))], "the markers are the old id's");
     assert_eq!(bench.add(owner(8, 0), &[1], V2), Err(TransactionError::Concurrent), "the new one waits until they are written");
+    assert_eq!(bench.end(owner(8, 0), false, V2), Err(TransactionError::Concurrent), "also with what it wants to abort");
+    assert!(matches!(bench.end(owner(7, i16::MAX), false, V2), Err(TransactionError::Fenced { .. })), "nobody was given that epoch");
     bench.write_markers();
     assert_eq!(bench.end(owner(7, EPOCH_MAX), true, V2), ended(8, 0), "the same request again");
     assert_eq!(bench.add(owner(8, 0), &[1], V2), Ok(Reply::Added));

@@ -11,8 +11,7 @@ use ottla_cluster::group::{
     GroupRecord, Held, MemberState, ResolvedRegex,
 };
 use ottla_model::{
-    Generation, GroupEpoch, GroupId, InstanceId, InvalidTopicName, LeaderEpoch, MemberEpoch, MemberId, Offset, PartitionId, TimestampMs,
-    TopicId, TopicName,
+    Generation, GroupEpoch, GroupId, InstanceId, LeaderEpoch, MemberEpoch, MemberId, Offset, PartitionId, TimestampMs, TopicId, TopicName,
 };
 use ottla_wire::data::consumer_group::{
     self, ClassicProtocol, ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue,
@@ -23,7 +22,9 @@ use ottla_wire::data::consumer_group::{
 };
 use ottla_wire::data::group_metadata::{GroupMetadataKey, GroupMetadataValue, MemberMetadata};
 use ottla_wire::data::offset_commit::{OffsetCommitKey, OffsetCommitValue};
-use ottla_wire::{Data, DecodeError, EncodeError, Reader, Writer};
+use ottla_wire::{EncodeError, Reader};
+
+use crate::coordinator::data::{Encoded, RecordError, bytes_of, read, read_if_there};
 
 /// Version of an offset's value that says when it expires.
 const OFFSET_THAT_EXPIRES: i16 = 1;
@@ -33,23 +34,6 @@ const OFFSET: i16 = 3;
 const OFFSET_WITH_TOPIC_ID: i16 = 4;
 /// Version of a classic group's value.
 const GROUP: i16 = 3;
-
-/// Why a record is not understood.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RecordError {
-    /// Its bytes are not what its kind says.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// It names what no topic can be called.
-    #[error(transparent)]
-    TopicName(#[from] InvalidTopicName),
-    /// It lacks a key, by which its kind is known.
-    #[error("it has no key")]
-    NoKey,
-}
-
-/// A key, and a value or nothing.
-type Encoded = (Vec<u8>, Option<Vec<u8>>);
 
 /// A record's key and value.
 pub(super) fn encode(record: &GroupRecord) -> Result<Encoded, EncodeError> {
@@ -130,12 +114,6 @@ pub(super) fn encode(record: &GroupRecord) -> Result<Encoded, EncodeError> {
             Ok((bytes_of(&key, 16)?, value.transpose()?))
         }
     }
-}
-
-fn bytes_of<'a>(data: &impl Data<'a>, version: i16) -> Result<Vec<u8>, EncodeError> {
-    let mut writer = Writer::new();
-    data.encode(&mut writer, version)?;
-    Ok(writer.into_parts().buf)
 }
 
 fn offset_value(offset: &CommittedOffset) -> OffsetCommitValue<'_> {
@@ -282,14 +260,6 @@ pub(super) fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<
         }
         _ => return Ok(None),
     }))
-}
-
-fn read<'a, T: Data<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
-    T::decode(&mut Reader::new(bytes)).map(|(_, data)| data)
-}
-
-fn read_if_there<'a, T: Data<'a>>(bytes: Option<&'a [u8]>) -> Result<Option<T>, DecodeError> {
-    bytes.map(read).transpose()
 }
 
 fn group_of(value: &GroupMetadataValue<'_>) -> GroupMetadata {

@@ -122,8 +122,8 @@ impl TransactionCoordinators {
     }
 
     /// Whether each of the partitions takes part in the owner's transaction, as Kafka's code for each: TRANSACTION_ABORTABLE for one that
-    /// does not, which a client too old for it is to get as INVALID_TXN_STATE. `Err`: one code for all, with INVALID_PRODUCER_EPOCH for
-    /// a producer that is fenced, as producers expect it here. The question is on its way when this returns.
+    /// does not, which a client too old for it is to get as INVALID_TXN_STATE. `Err`: one code for all, with PRODUCER_FENCED, for which
+    /// producers expect INVALID_PRODUCER_EPOCH here. The question is on its way when this returns.
     ///
     /// While the markers of the transaction before are being written, [`Ask::Add`] is asked again for up to
     /// `add.partitions.to.txn.retry.backoff.max.ms`: the client's first batch of a transaction does not have to be sent twice.
@@ -145,7 +145,7 @@ impl TransactionCoordinators {
                 let concurrent = match asked.get().await {
                     Ok(codes) => return Ok(codes),
                     Err(Refused::Transaction(TransactionError::Concurrent)) if ask_for == Ask::Add => ErrorCode::ConcurrentTransactions,
-                    Err(why) => return Err(why.error_code_in(0, 1)),
+                    Err(why) => return Err(why.error_code()),
                 };
                 if began.elapsed() >= Duration::from_millis(patience_ms) {
                     return Err(concurrent);

@@ -8,38 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_cluster::transaction::{
     Transaction, TransactionCoordinator, TransactionRecord, TransactionState, TransactionVersion, TransactionalId,
 };
-use ottla_model::{InvalidTopicName, PartitionId, ProducerEpoch, ProducerId, TimestampMs, TopicName, TopicPartition};
+use ottla_model::{PartitionId, ProducerEpoch, ProducerId, TimestampMs, TopicName, TopicPartition};
 use ottla_wire::batch::{BatchBuilder, BatchError, BatchView};
 use ottla_wire::compress::Compression;
 use ottla_wire::data::transaction_log::{PartitionsSchema, TransactionLogKey, TransactionLogValue};
-use ottla_wire::{Data, DecodeError, EncodeError, Reader, Writer};
+use ottla_wire::{EncodeError, Reader};
 
+use crate::coordinator::data::{Encoded, RecordError, bytes_of, read, read_if_there};
 use crate::coordinator::log::WriteError;
 
 /// The one version of keys.
 const KEY: i16 = 0;
 /// Version of values, with the ids of the transactions before and after (KIP-890).
 const VALUE: i16 = 1;
-
-/// Why a record is not understood.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RecordError {
-    /// Its bytes are not what its kind says.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// It names what no topic can be called.
-    #[error(transparent)]
-    TopicName(#[from] InvalidTopicName),
-    /// It lacks a key, by which its kind is known.
-    #[error("it has no key")]
-    NoKey,
-    /// It has a state that is never written.
-    #[error("{id} is no state of a transaction")]
-    State {
-        /// What stands there.
-        id: i8,
-    },
-}
 
 /// The bytes of a batch with one record.
 pub(super) fn batch_of(record: &TransactionRecord, now: TimestampMs) -> Result<Vec<u8>, WriteError> {
@@ -69,16 +50,10 @@ pub(super) fn replay(coordinator: &mut TransactionCoordinator, view: &BatchView<
 }
 
 /// A record's key, and its value or nothing.
-fn encode(record: &TransactionRecord) -> Result<(Vec<u8>, Option<Vec<u8>>), EncodeError> {
+fn encode(record: &TransactionRecord) -> Result<Encoded, EncodeError> {
     let key = TransactionLogKey { transactional_id: Cow::Borrowed(record.transactional_id.as_str()) };
     let value = record.value.as_ref().map(|value| bytes_of(&value_of(value), VALUE)).transpose()?;
     Ok((bytes_of(&key, KEY)?, value))
-}
-
-fn bytes_of<'a, T: Data<'a>>(data: &T, version: i16) -> Result<Vec<u8>, EncodeError> {
-    let mut writer = Writer::new();
-    data.encode(&mut writer, version)?;
-    Ok(writer.into_parts().buf)
 }
 
 fn value_of(transaction: &Transaction) -> TransactionLogValue<'_> {
@@ -111,12 +86,8 @@ fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Transaction
         return Ok(None);
     }
     let transactional_id = TransactionalId::new(&read::<TransactionLogKey<'_>>(key)?.transactional_id);
-    let value = value.map(read::<TransactionLogValue<'_>>).transpose()?;
+    let value = read_if_there::<TransactionLogValue<'_>>(value)?;
     Ok(Some(TransactionRecord { transactional_id, value: value.as_ref().map(transaction_of).transpose()? }))
-}
-
-fn read<'a, T: Data<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
-    T::decode(&mut Reader::new(bytes)).map(|(_, data)| data)
 }
 
 fn transaction_of(value: &TransactionLogValue<'_>) -> Result<Transaction, RecordError> {
