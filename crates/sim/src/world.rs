@@ -368,13 +368,18 @@ impl World {
         Some(end)
     }
 
-    pub fn append_transaction(&mut self, place: Place, record: TransactionRecord, by: Option<ClientId>) -> Option<usize> {
+    pub fn append_transaction(
+        &mut self,
+        place: Place,
+        record: TransactionRecord,
+        (by, takes_over): (Option<ClientId>, bool),
+    ) -> Option<usize> {
         if self.refuses() {
             return None;
         }
         let end = self.logs.transactions.append(place.epoch, record.clone())?;
         self.will_commit(place.part, place.epoch, end);
-        self.fact(&Fact::TransactionAppended { record: &record, by });
+        self.fact(&Fact::TransactionAppended { record: &record, by, takes_over });
         Some(end)
     }
 
