@@ -844,9 +844,12 @@ fn run(seed: u64, tells: bool) -> usize {
     rounds
 }
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+}
+
 #[test]
 fn in_every_history_nobody_has_what_another_has_and_in_the_end_all_is_had() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     if let Some(seed) = number("OTTLA_SIM_SEED") {
         println!("settled after {} rounds", run(seed, true));
         return;
