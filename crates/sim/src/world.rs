@@ -319,7 +319,7 @@ impl World {
 
     pub fn answer(&mut self, place: Place, from: From, answer: Answer) {
         // A client knows late answers by their numbers. A leader that has asked about a transaction of version 1 does not know for which one
-        // the answer was, and takes it if another is open by then, as Kafka's does.
+        // the answer was, and takes it if another is open by then.
         let (link, order) = match from {
             From::Client(..) => ((0, 0), Order::Any),
             From::Node(node, ..) => ((ANSWERS + place.node as u64, node as u64), Order::Kept),

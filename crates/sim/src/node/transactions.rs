@@ -80,7 +80,7 @@ impl TransactionHost {
         };
         let now = now(world);
         // A deposed coordinator takes what it is asked for a repeat of what it knows of the last transaction with that epoch, and has nothing
-        // to write, so that nothing stops it. Kafka's does the same; only version 2 can tell one transaction from the other.
+        // to write, so that nothing stops it. Only version 2 can tell one transaction from the other.
         let is_stale = self.place.is_deposed(world) && ask.order() == Order::Kept;
         if let Some(transactional_id) = ask.transactional_id().filter(|_| self.place.is_deposed(world)) {
             world.fact(&Fact::AskedDeposed { transactional_id });
