@@ -19,8 +19,9 @@ pub(super) struct Unfenced {
     newest: BTreeMap<TransactionalId, Order>,
     /// All owners below it are fenced.
     fences: BTreeMap<TransactionalId, Order>,
-    /// A deposed coordinator may have told their present owners what was right in its time.
-    may_be_misled: BTreeSet<TransactionalId>,
+    /// Their present owners may be refused until they are initialized anew: by a deposed coordinator, which tells what was right in its
+    /// time, or because an InitProducerId of their own came late, which gives them the same epoch again and begins with nothing.
+    may_be_refused: BTreeSet<TransactionalId>,
 }
 
 fn order(owner: &Owner) -> Order {
@@ -36,6 +37,9 @@ impl Invariant for Unfenced {
         match fact {
             Fact::TransactionAppended { record, by, takes_over } => {
                 let id = &record.transactional_id;
+                if *takes_over {
+                    self.may_be_refused.insert(id.clone());
+                }
                 let fence = match &record.value {
                     Some(value) => {
                         let owner = (value.producer_id, value.producer_epoch);
@@ -53,16 +57,16 @@ impl Invariant for Unfenced {
                 Ok(())
             }
             Fact::AskedDeposed { transactional_id } => {
-                self.may_be_misled.insert((*transactional_id).clone());
+                self.may_be_refused.insert((*transactional_id).clone());
                 Ok(())
             }
             Fact::Initialized { transactional_id, .. } => {
-                self.may_be_misled.remove(*transactional_id);
+                self.may_be_refused.remove(*transactional_id);
                 Ok(())
             }
             Fact::Refused { transactional_id, owner, answer } => {
                 let is_fenced = self.fences.get(*transactional_id).is_some_and(|fence| order(owner) < *fence);
-                if is_fenced || self.may_be_misled.contains(*transactional_id) {
+                if is_fenced || self.may_be_refused.contains(*transactional_id) {
                     return Ok(());
                 }
                 Err(format!("{owner:?} of {transactional_id} was fenced by nobody, and is told {answer:?}"))
