@@ -7,7 +7,7 @@ use ottla_cluster::group::{BatchContent, GroupRecord};
 use ottla_cluster::transaction::{Owner, TransactionRecord, TransactionalId};
 use ottla_model::{GroupId, MemberId};
 
-use crate::log::Log;
+use crate::log::{Log, Replicated};
 use crate::message::{Answer, ClientId, Part, TransactionNumber, Value};
 
 /// An entry of a partition that transactions write to.
@@ -23,6 +23,24 @@ pub(crate) struct Logs {
     pub offsets: Log<BatchContent>,
     pub transactions: Log<TransactionRecord>,
     pub data: Vec<Log<DataEntry>>,
+}
+
+impl Logs {
+    pub fn of(&self, part: Part) -> &dyn Replicated {
+        match part {
+            Part::Offsets => &self.offsets,
+            Part::Transactions => &self.transactions,
+            Part::Data(number) => &self.data[number],
+        }
+    }
+
+    pub fn of_mut(&mut self, part: Part) -> &mut dyn Replicated {
+        match part {
+            Part::Offsets => &mut self.offsets,
+            Part::Transactions => &mut self.transactions,
+            Part::Data(number) => &mut self.data[number],
+        }
+    }
 }
 
 /// How a transaction ended, as its client was told.

@@ -10,6 +10,7 @@ use ottla_cluster::transaction::Owner;
 
 use super::{NEVER, Over, Place, Verification};
 use crate::fact::{CommitTag, Fact};
+use crate::log::Replicated;
 use crate::message::{Answer, Ask, From};
 use crate::producers::Producers;
 use crate::world::World;
