@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_cluster::group::{BatchContent, GroupConfig, Now, TopicsView};
 use ottla_cluster::metadata::{MetadataImage, MetadataPosition, MetadataRecord, PartitionRecord};
 use ottla_cluster::transaction::{TransactionConfig, TransactionRecord};
-use ottla_model::{DirectoryId, LeaderEpoch, MonotonicMs, NodeId, PartitionEpoch, PartitionId, TimestampMs, TopicId, Uuid};
+use ottla_model::{MonotonicMs, NodeId, PartitionId, TimestampMs, TopicId, Uuid};
 
 use crate::client::{Client, Slot, Wake};
 use crate::fact::{DataEntry, Fact, Logs};
@@ -103,21 +103,7 @@ fn topics() -> TopicsView {
     for (name, topic_id, partitions) in
         [(READ_TOPIC, read_topic_id(), READ_PARTITIONS), ("out", TopicId(Uuid::from_bytes([8; 16])), DATA_PARTITIONS as i32)]
     {
-        let partition = |partition| {
-            MetadataRecord::Partition(PartitionRecord {
-                topic_id,
-                partition_id: PartitionId(partition),
-                replicas: vec![NodeId(1)],
-                directories: vec![DirectoryId::UNASSIGNED],
-                isr: vec![NodeId(1)],
-                elr: vec![],
-                removing_replicas: vec![],
-                adding_replicas: vec![],
-                leader: NodeId(1),
-                leader_epoch: LeaderEpoch(0),
-                partition_epoch: PartitionEpoch(0),
-            })
-        };
+        let partition = |partition| MetadataRecord::Partition(PartitionRecord::new(topic_id, PartitionId(partition), vec![NodeId(1)]));
         let made = [MetadataRecord::Topic { name: topic(name), topic_id }].into_iter().chain((0..partitions).map(partition));
         for record in made {
             if let Err(error) = image.apply(&record) {
