@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use ottla_cluster::group::{BatchContent, GroupRecord};
-use ottla_cluster::transaction::{Owner, TransactionRecord};
+use ottla_cluster::transaction::{Owner, TransactionRecord, TransactionalId};
 use ottla_model::{GroupId, MemberId};
 
-use crate::log::Log;
-use crate::message::{ClientId, Part, TransactionNumber, Value};
+use crate::log::{Log, Replicated};
+use crate::message::{Answer, ClientId, Part, TransactionNumber, Value};
 
 /// An entry of a partition that transactions write to.
 #[derive(Clone, Debug)]
@@ -23,6 +23,24 @@ pub(crate) struct Logs {
     pub offsets: Log<BatchContent>,
     pub transactions: Log<TransactionRecord>,
     pub data: Vec<Log<DataEntry>>,
+}
+
+impl Logs {
+    pub fn of(&self, part: Part) -> &dyn Replicated {
+        match part {
+            Part::Offsets => &self.offsets,
+            Part::Transactions => &self.transactions,
+            Part::Data(number) => &self.data[number],
+        }
+    }
+
+    pub fn of_mut(&mut self, part: Part) -> &mut dyn Replicated {
+        match part {
+            Part::Offsets => &mut self.offsets,
+            Part::Transactions => &mut self.transactions,
+            Part::Data(number) => &mut self.data[number],
+        }
+    }
 }
 
 /// How a transaction ended, as its client was told.
@@ -82,6 +100,18 @@ pub(crate) enum Fact<'a> {
     TransactionAppended {
         record: &'a TransactionRecord,
         by: Option<ClientId>,
+        /// By an InitProducerId.
+        takes_over: bool,
+    },
+    /// A coordinator that does not know yet that it is deposed was asked, and answers by what was.
+    AskedDeposed {
+        transactional_id: &'a TransactionalId,
+    },
+    /// A producer that waits for the answer was told that it is not the owner any more, or that it has no such transaction.
+    Refused {
+        transactional_id: &'a TransactionalId,
+        owner: Owner,
+        answer: &'a Answer,
     },
     DataAppended {
         part: Part,
@@ -118,7 +148,7 @@ pub(crate) enum Fact<'a> {
         client: ClientId,
     },
     Initialized {
-        transactional_id: &'a str,
+        transactional_id: &'a TransactionalId,
         client: ClientId,
         owner: Owner,
     },

@@ -99,6 +99,17 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
+    /// What is asked of the coordinator of this id.
+    pub fn transactional_id(&self) -> Option<&TransactionalId> {
+        match self {
+            Ask::InitProducerId(request) => Some(&request.transactional_id),
+            Ask::AddPartitions(request) => Some(&request.transactional_id),
+            Ask::EndTransaction(request) => Some(&request.transactional_id),
+            Ask::Verify { transactional_id, .. } => Some(transactional_id),
+            Ask::Group(_) | Ask::Produce(_) | Ask::CommitOffsets(..) | Ask::Marker(_) => None,
+        }
+    }
+
     /// Whether the protocol itself tells the late request from the current one.
     pub fn order(&self) -> Order {
         let of_version = |version: TransactionVersion| if version == TransactionVersion::Classic { Order::Kept } else { Order::Any };

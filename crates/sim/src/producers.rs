@@ -19,6 +19,13 @@ struct Producer {
     open_since: Option<usize>,
 }
 
+#[derive(Debug)]
+struct Guard {
+    number: u64,
+    epoch: ProducerEpoch,
+    version: TransactionVersion,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
@@ -26,7 +33,7 @@ pub(crate) struct Producers {
     /// Ended transactions: the first offset, and the marker's.
     ended: BTreeMap<usize, usize>,
     /// Who is being verified. Gone with the transaction that the question was about, and never in the log.
-    guards: BTreeMap<ProducerId, (ProducerEpoch, u64)>,
+    guards: BTreeMap<ProducerId, Guard>,
     next_guard: u64,
 }
 
@@ -55,20 +62,19 @@ impl Producers {
     }
 
     /// A question about this producer is on its way to the coordinator.
-    pub fn guard(&mut self, owner: Owner) -> u64 {
-        match self.guards.get(&owner.producer_id) {
-            Some((epoch, guard)) if *epoch == owner.producer_epoch => *guard,
-            _ => {
-                self.next_guard += 1;
-                self.guards.insert(owner.producer_id, (owner.producer_epoch, self.next_guard));
-                self.next_guard
-            }
-        }
+    pub fn guard(&mut self, owner: Owner, version: TransactionVersion) -> u64 {
+        let (next_guard, epoch) = (&mut self.next_guard, owner.producer_epoch);
+        let guard = self.guards.entry(owner.producer_id).or_insert_with(|| {
+            *next_guard += 1;
+            Guard { number: *next_guard, epoch, version }
+        });
+        guard.epoch = guard.epoch.max(epoch);
+        guard.number
     }
 
-    /// Whether the answer is still about the transaction that was asked about: no marker came in between.
+    /// Whether the answer is still about the transaction that was asked about: no marker came in between that could be its own.
     pub fn check_guard(&self, owner: Owner, guard: u64) -> Result<(), WriteError> {
-        let holds = self.is_open(owner) || self.guards.get(&owner.producer_id) == Some(&(owner.producer_epoch, guard));
+        let holds = self.is_open(owner) || self.guards.get(&owner.producer_id).is_some_and(|known| known.number == guard);
         if holds { Ok(()) } else { Err(WriteError::NotInTransaction) }
     }
 
@@ -108,7 +114,11 @@ impl Producers {
     }
 
     pub fn apply_marker(&mut self, owner: Owner, coordinator_epoch: i32, offset: usize) {
-        self.guards.remove(&owner.producer_id);
+        // In version 2 it is the marker of the transaction before that has the epoch of this one.
+        let is_of_next = |guard: &Guard| guard.version == TransactionVersion::EpochBump && guard.epoch >= owner.producer_epoch;
+        if !self.guards.get(&owner.producer_id).is_some_and(is_of_next) {
+            self.guards.remove(&owner.producer_id);
+        }
         let known = self.enter(owner);
         known.coordinator_epoch = known.coordinator_epoch.max(coordinator_epoch);
         if let Some(first) = known.open_since.take() {

@@ -9,7 +9,7 @@ use ottla_sim::{Broken, run};
 const SEEDS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|number| number.parse().ok())
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
 }
 
 fn fail(seed: u64, broken: &Broken) -> ! {

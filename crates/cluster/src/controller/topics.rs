@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ottla_model::config::validate_topic_overrides;
-use ottla_model::{CLUSTER_METADATA_TOPIC, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, TopicName};
+use ottla_model::{CLUSTER_METADATA_TOPIC, DirectoryId, NodeId, PartitionId, TopicId, TopicName};
 
 use super::command::{CreateTopics, CreatedTopic, DeleteTopics, NewTopic, TopicPlacement, TopicRef};
 use super::draft::Draft;
@@ -157,17 +157,10 @@ fn is_active(image: &MetadataImage, broker: NodeId) -> bool {
 pub(super) fn new_partition(image: &MetadataImage, topic_id: TopicId, partition_id: PartitionId, replicas: Vec<NodeId>) -> PartitionRecord {
     let isr: Vec<NodeId> = replicas.iter().copied().filter(|replica| is_active(image, *replica)).collect();
     PartitionRecord {
-        topic_id,
-        partition_id,
         directories: replicas.iter().map(|replica| only_log_dir(image, *replica)).collect(),
         leader: isr.first().copied().unwrap_or(NodeId::NONE),
         isr,
-        replicas,
-        elr: Vec::new(),
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: PartitionEpoch(0),
+        ..PartitionRecord::new(topic_id, partition_id, replicas)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the tests of groups build their cases from. Never in a shipped build.
 
-use ottla_model::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, TopicName, Uuid};
+use ottla_model::{NodeId, PartitionId, TopicId, TopicName, Uuid};
 
 use super::TopicsView;
 use crate::metadata::{MetadataImage, MetadataPosition, MetadataRecord, PartitionRecord};
@@ -10,21 +10,7 @@ pub fn register_topic(image: &mut MetadataImage, name: &str, topic_id: TopicId, 
     image.apply(&MetadataRecord::Topic { name: TopicName::new(name).unwrap(), topic_id }).unwrap();
     for (index, replicas) in (0..).zip(partitions) {
         let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
-        image
-            .apply(&MetadataRecord::Partition(PartitionRecord {
-                topic_id,
-                partition_id: PartitionId(index),
-                directories: vec![DirectoryId::UNASSIGNED; replicas.len()],
-                isr: replicas.clone(),
-                elr: vec![],
-                removing_replicas: vec![],
-                adding_replicas: vec![],
-                leader: NodeId(1),
-                leader_epoch: LeaderEpoch(0),
-                partition_epoch: PartitionEpoch(0),
-                replicas,
-            }))
-            .unwrap();
+        image.apply(&MetadataRecord::Partition(PartitionRecord::new(topic_id, PartitionId(index), replicas))).unwrap();
     }
 }
 

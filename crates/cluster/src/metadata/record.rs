@@ -165,6 +165,25 @@ pub struct PartitionRecord {
     pub partition_epoch: PartitionEpoch,
 }
 
+impl PartitionRecord {
+    /// Of a partition that begins with all of its replicas in sync; the first of them leads.
+    pub fn new(topic_id: TopicId, partition_id: PartitionId, replicas: Vec<NodeId>) -> PartitionRecord {
+        PartitionRecord {
+            topic_id,
+            partition_id,
+            directories: vec![DirectoryId::UNASSIGNED; replicas.len()],
+            leader: replicas.first().copied().unwrap_or(NodeId::NONE),
+            isr: replicas.clone(),
+            replicas,
+            elr: Vec::new(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+        }
+    }
+}
+
 /// A change of a partition; `None` leaves a field as it is. Raises the partition epoch by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionChange {

@@ -446,7 +446,7 @@ impl World {
 
 #[test]
 fn random_histories_with_failovers_keep_one_decision_a_transaction_and_come_to_rest() {
-    let seeds = std::env::var("OTTLA_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3_000u64);
+    let seeds = std::env::var("OTTLA_SIM_SEEDS").map_or(3_000, |text| text.parse().expect("OTTLA_SIM_SEEDS is a number"));
     for seed in 0..seeds {
         history(seed);
     }

@@ -14,8 +14,7 @@ use ottla_cluster::controller::Randomness;
 use ottla_cluster::group::*;
 use ottla_cluster::metadata::{MetadataImage, MetadataPosition, MetadataRecord, PartitionRecord};
 use ottla_model::{
-    DirectoryId, Generation, GroupEpoch, InstanceId, LeaderEpoch, MemberEpoch, MemberId, MonotonicMs, NodeId, PartitionEpoch, PartitionId,
-    TimestampMs, TopicId, Uuid,
+    Generation, GroupEpoch, InstanceId, MemberEpoch, MemberId, MonotonicMs, NodeId, PartitionId, TimestampMs, TopicId, Uuid,
 };
 
 use crate::consumer_harness::beat;
@@ -226,19 +225,7 @@ impl Simulation {
         for (topic, (topic_id, partitions)) in &self.topics {
             image.apply(&MetadataRecord::Topic { name: name(topic), topic_id: *topic_id }).unwrap();
             for partition in 0..*partitions {
-                let record = PartitionRecord {
-                    topic_id: *topic_id,
-                    partition_id: PartitionId(partition as i32),
-                    replicas: vec![NodeId(1)],
-                    directories: vec![DirectoryId::UNASSIGNED],
-                    isr: vec![NodeId(1)],
-                    elr: vec![],
-                    removing_replicas: vec![],
-                    adding_replicas: vec![],
-                    leader: NodeId(1),
-                    leader_epoch: LeaderEpoch(0),
-                    partition_epoch: PartitionEpoch(0),
-                };
+                let record = PartitionRecord::new(*topic_id, PartitionId(partition as i32), vec![NodeId(1)]);
                 image.apply(&MetadataRecord::Partition(record)).unwrap();
             }
         }
@@ -844,9 +831,12 @@ fn run(seed: u64, tells: bool) -> usize {
     rounds
 }
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+}
+
 #[test]
 fn in_every_history_nobody_has_what_another_has_and_in_the_end_all_is_had() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     if let Some(seed) = number("OTTLA_SIM_SEED") {
         println!("settled after {} rounds", run(seed, true));
         return;

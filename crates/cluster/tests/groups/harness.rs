@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ottla_cluster::group::*;
 use ottla_cluster::metadata::{MetadataImage, MetadataPosition, MetadataRecord, PartitionRecord};
 use ottla_model::{
-    DirectoryId, Generation, GroupId, InstanceId, LeaderEpoch, MemberId, MonotonicMs, NodeId, Offset, PartitionEpoch, PartitionId,
-    ProducerEpoch, ProducerId, TimestampMs, TopicId, TopicName, Uuid,
+    Generation, GroupId, InstanceId, LeaderEpoch, MemberId, MonotonicMs, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId,
+    TimestampMs, TopicId, TopicName, Uuid,
 };
 
 pub const GROUP: &str = "g";
@@ -29,21 +29,8 @@ pub fn view(version: u64, topics: &[(&str, usize)]) -> TopicsView {
     for (topic, partitions) in topics {
         image.apply(&MetadataRecord::Topic { name: name(topic), topic_id: topic_id(topic) }).unwrap();
         for partition in 0..*partitions {
-            image
-                .apply(&MetadataRecord::Partition(PartitionRecord {
-                    topic_id: topic_id(topic),
-                    partition_id: PartitionId(partition as i32),
-                    replicas: vec![NodeId(1)],
-                    directories: vec![DirectoryId::UNASSIGNED],
-                    isr: vec![NodeId(1)],
-                    elr: vec![],
-                    removing_replicas: vec![],
-                    adding_replicas: vec![],
-                    leader: NodeId(1),
-                    leader_epoch: LeaderEpoch(0),
-                    partition_epoch: PartitionEpoch(0),
-                }))
-                .unwrap();
+            let record = PartitionRecord::new(topic_id(topic), PartitionId(partition as i32), vec![NodeId(1)]);
+            image.apply(&MetadataRecord::Partition(record)).unwrap();
         }
     }
     image.apply_entry(MetadataPosition { term: 1, index: version }, &[]).unwrap();

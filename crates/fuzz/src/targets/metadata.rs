@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use ottla_cluster::metadata::{
     BrokerEndpoint, ConfigResource, MetadataImage, MetadataRecord, PartitionChange, PartitionRecord, RegisterBrokerRecord, SupportedLevels,
 };
-use ottla_model::{
-    BrokerEpoch, ClusterId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, ProducerId, TopicId, TopicName, Uuid,
-};
+use ottla_model::{BrokerEpoch, ClusterId, DirectoryId, NodeId, PartitionId, ProducerId, TopicId, TopicName, Uuid};
 
 use crate::corpus::Named;
 use crate::memory::bounded;
@@ -69,17 +67,8 @@ fn records() -> Vec<MetadataRecord> {
         },
         MetadataRecord::Topic { name: name("t"), topic_id: TopicId(id(3)) },
         MetadataRecord::Partition(PartitionRecord {
-            partition_id: PartitionId(0),
-            topic_id: TopicId(id(3)),
-            replicas: vec![NodeId(1)],
-            isr: vec![NodeId(1)],
-            elr: Vec::new(),
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader: NodeId(1),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
             directories: vec![DirectoryId(id(2))],
+            ..PartitionRecord::new(TopicId(id(3)), PartitionId(0), vec![NodeId(1)])
         }),
         MetadataRecord::PartitionChange(PartitionChange {
             leader: Some(NodeId::NONE),

@@ -64,7 +64,7 @@ impl Membership {
                 if let Some(assignment) = response.assignment {
                     let next: BTreeSet<i32> = assignment.iter().map(|(_, partition)| partition.0).collect();
                     // What it gets it has at once, whatever it is about to give up. If it took that later, it could meanwhile tell that it does not
-                    // have it, which to the coordinator, Kafka's too, means that it never will.
+                    // have it, which to the coordinator means that it never will.
                     if is_busy && !next.is_subset(&self.owned) {
                         self.own(world, self.owned.union(&next).copied().collect());
                     }

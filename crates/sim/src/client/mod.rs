@@ -54,7 +54,7 @@ impl Slot {
             let transforms = random.below(2) == 0;
             for number in 0..1 + random.below(3) {
                 // A static member that restarts between the two rebalances of a cooperative one is given what it had, without the second: what
-                // is to go to others is nobody's until the next rebalance, with Kafka as well.
+                // is to go to others is nobody's until the next rebalance.
                 let is_static = random.below(3) == 0 && protocol != Protocol::Cooperative;
                 let instance = is_static.then(|| format!("{group}-i{number}"));
                 let version = version(random);

@@ -251,10 +251,13 @@ impl Producer {
     pub fn answered(&mut self, world: &mut World, answer: Answer) {
         self.waits = None;
         let Some(step) = self.steps.front().cloned() else { return };
+        if let (Some(owner), true) = (self.owner, is_refusal(&answer)) {
+            world.fact(&Fact::Refused { transactional_id: &self.transactional_id, owner, answer: &answer });
+        }
         match (step, answer) {
             (Step::Init { .. }, Answer::Transaction(Ok(Reply::Initialized(owner)))) => {
                 self.be(owner);
-                world.fact(&Fact::Initialized { transactional_id: self.transactional_id.as_str(), client: self.client, owner });
+                world.fact(&Fact::Initialized { transactional_id: &self.transactional_id, client: self.client, owner });
                 self.steps.clear();
                 self.end(None);
             }
@@ -333,4 +336,14 @@ impl Producer {
             self.outcome = Some(outcome);
         }
     }
+}
+
+/// Whether it says that the producer is not the owner any more, or has no such transaction.
+fn is_refusal(answer: &Answer) -> bool {
+    use TransactionError::{Fenced, InvalidProducerId, InvalidState};
+    matches!(
+        answer,
+        Answer::Transaction(Err(Fenced { .. } | InvalidProducerId { .. } | InvalidState { .. }))
+            | Answer::Written(Err(WriteError::Fenced | WriteError::NotInTransaction))
+    )
 }

@@ -8,6 +8,7 @@ use ottla_cluster::group::{BatchContent, TransactionResult};
 
 use super::Invariant;
 use crate::fact::{DataEntry, Fact, Logs, Outcome, commits};
+use crate::log::Replicated;
 use crate::message::{TransactionNumber, Value};
 use crate::world::World;
 

@@ -8,6 +8,7 @@ use ottla_model::{GroupId, ProducerId};
 
 use super::Invariant;
 use crate::fact::{Fact, Logs, commits};
+use crate::log::Replicated;
 use crate::message::Part;
 
 type Key = (GroupId, i32);

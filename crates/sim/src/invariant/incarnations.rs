@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_cluster::transaction::{Owner, TransactionState};
+use ottla_cluster::transaction::{Owner, TransactionState, TransactionalId};
 
 use super::Invariant;
 use crate::fact::{Fact, Logs};
@@ -12,7 +12,7 @@ use crate::message::ClientId;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Incarnations {
-    newest: BTreeMap<String, (Owner, ClientId)>,
+    newest: BTreeMap<TransactionalId, (Owner, ClientId)>,
     fenced: BTreeSet<ClientId>,
 }
 
@@ -25,13 +25,13 @@ impl Invariant for Incarnations {
         match fact {
             Fact::Initialized { transactional_id, client, owner } => {
                 let order = |owner: &Owner| (owner.producer_id, owner.producer_epoch);
-                match self.newest.insert((*transactional_id).to_owned(), (*owner, *client)) {
+                match self.newest.insert((*transactional_id).clone(), (*owner, *client)) {
                     Some((before, other)) if other != *client && order(&before) == order(owner) => {
                         return Err(format!("clients {other} and {client} are both {owner:?} of {transactional_id}"));
                     }
                     // The answer was late.
                     Some((before, other)) if order(&before) > order(owner) => {
-                        self.newest.insert((*transactional_id).to_owned(), (before, other));
+                        self.newest.insert((*transactional_id).clone(), (before, other));
                         if other != *client {
                             self.fenced.insert(*client);
                         }
@@ -44,7 +44,7 @@ impl Invariant for Incarnations {
                 }
                 Ok(())
             }
-            Fact::TransactionAppended { record, by } => {
+            Fact::TransactionAppended { record, by, .. } => {
                 let Some(value) = &record.value else { return Ok(()) };
                 match (value.state, by) {
                     (TransactionState::PrepareCommit, None) => Err(format!("nobody asked to commit {}", record.transactional_id)),

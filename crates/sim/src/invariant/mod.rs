@@ -10,6 +10,7 @@ mod ownership;
 mod rebuilding;
 mod roster;
 mod stable_offset;
+mod unfenced;
 
 use crate::fact::{Fact, Logs};
 use crate::world::World;
@@ -50,6 +51,7 @@ impl Default for Invariants {
             Box::new(committed_offsets::CommittedOffsets::default()),
             Box::new(fenced_commits::FencedCommits::default()),
             Box::new(incarnations::Incarnations::default()),
+            Box::new(unfenced::Unfenced::default()),
             Box::new(stable_offset::StableOffset::default()),
             Box::new(atomicity::Atomicity::default()),
             Box::new(exactly_once::ExactlyOnce),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{NEVER, Over, Place, Verification};
 use crate::fact::DataEntry;
+use crate::log::Replicated;
 use crate::message::{Answer, Ask, From, Produce};
 use crate::producers::Producers;
 use crate::world::World;

@@ -10,6 +10,7 @@ use ottla_cluster::transaction::Owner;
 
 use super::{NEVER, Over, Place, Verification};
 use crate::fact::{CommitTag, Fact};
+use crate::log::Replicated;
 use crate::message::{Answer, Ask, From};
 use crate::producers::Producers;
 use crate::world::World;
@@ -143,8 +144,8 @@ impl GroupHost {
             join.fresh_id = world.random.uuid();
         }
         let looks_up = match &request {
-            // A look-up writes nothing, so that nothing stops a deposed coordinator from answering by what was. Kafka's does, and whoever
-            // begins there reads twice what was read, in spite of transactions. Here it does not.
+            // A look-up writes nothing, so that nothing stops a deposed coordinator from answering by what was, and whoever begins there
+            // reads twice what was read, in spite of transactions. Here it does not answer.
             Request::OffsetFetch(_) if self.place.is_deposed(world) => {
                 world.answer(self.place, from, Answer::Unavailable);
                 return Ok(());
@@ -202,7 +203,7 @@ impl GroupHost {
         let answer = match response {
             Response::TransactionEnded => Answer::Written(Ok(())),
             // A generation is in the log only when its members have their parts. A deposed coordinator gives out one that the present one may
-            // have given to others, and as its member one asks there for its part. Kafka's does, too.
+            // have given to others, and as its member one asks there for its part.
             // And who joins there with nothing by KIP-848, as one that it takes for unknown does, is given what it had at the time.
             Response::JoinGroup(JoinGroupResponse { result: Ok(_), .. })
             | Response::ConsumerGroupHeartbeat(Ok(ConsumerGroupHeartbeatResponse { assignment: Some(_), .. }))

@@ -8,6 +8,7 @@ use ottla_cluster::transaction::{
 use ottla_model::{ProducerId, TimestampMs, TopicPartition};
 
 use super::{NEVER, Over, Place};
+use crate::fact::Fact;
 use crate::message::{Answer, Ask, ClientId, From, Marker, Part, WriteError};
 use crate::network::Order;
 use crate::world::World;
@@ -64,7 +65,7 @@ impl TransactionHost {
             next_expiry_ms: now_ms + EXPIRY_CHECK_MS,
         };
         let effects = host.coordinator.loaded();
-        host.carry_out(world, effects, None);
+        host.carry_out(world, effects);
         host
     }
 
@@ -79,8 +80,12 @@ impl TransactionHost {
         };
         let now = now(world);
         // A deposed coordinator takes what it is asked for a repeat of what it knows of the last transaction with that epoch, and has nothing
-        // to write, so that nothing stops it. Kafka's does the same; only version 2 can tell one transaction from the other.
+        // to write, so that nothing stops it. Only version 2 can tell one transaction from the other.
         let is_stale = self.place.is_deposed(world) && ask.order() == Order::Kept;
+        if let Some(transactional_id) = ask.transactional_id().filter(|_| self.place.is_deposed(world)) {
+            world.fact(&Fact::AskedDeposed { transactional_id });
+        }
+        let by = (by, matches!(ask, Ask::InitProducerId(_)));
         let effects = match ask {
             Ask::InitProducerId(request) => {
                 let token = self.token(from, false);
@@ -121,7 +126,7 @@ impl TransactionHost {
         if is_stale && matches!(effects.as_slice(), [Effect::Reply { reply: Ok(_), .. }]) {
             return self.refuse(world, from);
         }
-        self.carry_out(world, effects, by);
+        self.carry_out_for(world, effects, by);
         Ok(())
     }
 
@@ -137,7 +142,7 @@ impl TransactionHost {
             Answer::Written(Ok(()) | Err(WriteError::Fenced)) => {
                 if let Some(Outstanding { marker, partition, .. }) = self.markers.remove(&number) {
                     let effects = self.coordinator.marker_written(now(world), &marker.transactional_id, &partition);
-                    self.carry_out(world, effects, None);
+                    self.carry_out(world, effects);
                 }
             }
             Answer::Written(Err(WriteError::CoordinatorFenced)) => drop(self.markers.remove(&number)),
@@ -154,14 +159,14 @@ impl TransactionHost {
     pub fn committed(&mut self, world: &mut World, high_watermark: usize) -> Result<(), Over> {
         while let Some((_, id)) = self.appending.pop_front_if(|(end, _)| *end <= high_watermark) {
             let effects = self.coordinator.appended(&id);
-            self.carry_out(world, effects, None);
+            self.carry_out(world, effects);
         }
         Ok(())
     }
 
     pub fn time(&mut self, world: &mut World) -> Result<(), Over> {
         let effects = self.coordinator.on_time(now(world));
-        self.carry_out(world, effects, None);
+        self.carry_out(world, effects);
         let now_ms = world.now_ms();
         for (number, outstanding) in self.markers.iter_mut().filter(|(_, outstanding)| outstanding.retry_at_ms <= now_ms) {
             outstanding.sent(now_ms);
@@ -170,7 +175,7 @@ impl TransactionHost {
         if world.now_ms() >= self.next_expiry_ms {
             self.next_expiry_ms = world.now_ms() + EXPIRY_CHECK_MS;
             let effects = self.coordinator.expire(now(world), EXPIRED_AT_ONCE);
-            self.carry_out(world, effects, None);
+            self.carry_out(world, effects);
         }
         Ok(())
     }
@@ -196,7 +201,12 @@ impl TransactionHost {
         needs.then(|| ProducerId(world.next_number() as i64))
     }
 
-    fn carry_out(&mut self, world: &mut World, effects: Vec<Effect>, by: Option<ClientId>) {
+    fn carry_out(&mut self, world: &mut World, effects: Vec<Effect>) {
+        self.carry_out_for(world, effects, (None, false));
+    }
+
+    /// `by`: which client has asked, and whether it takes the transactional id over by that.
+    fn carry_out_for(&mut self, world: &mut World, effects: Vec<Effect>, by: (Option<ClientId>, bool)) {
         let mut todo = VecDeque::from(effects);
         while let Some(effect) = todo.pop_front() {
             match effect {

@@ -29,7 +29,7 @@ impl Verification {
         if producers.is_open(owner) {
             return true;
         }
-        let guard = producers.guard(owner);
+        let guard = producers.guard(owner, version);
         let number = world.next_number();
         self.waiting.insert(number, (from, ask.clone(), owner, guard));
         let partition = place.part.topic_partition();

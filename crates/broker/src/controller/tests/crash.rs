@@ -482,7 +482,8 @@ fn crash_share(nth: u64) {
         }
         return;
     }
-    let seeds = std::env::var("OTTLA_METADATA_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
+    let many = std::env::var("OTTLA_METADATA_CRASH_SEEDS");
+    let seeds = many.map_or(SEEDS, |text| text.parse().expect("OTTLA_METADATA_CRASH_SEEDS is a number"));
     let calls: u64 = (0..seeds).filter(|seed| seed % SHARES == nth).map(|seed| crash_everywhere(&formatted, seed, None)).sum();
     println!("{} files, crashed at {calls} calls", seeds / SHARES);
     assert!(calls > seeds / SHARES * 20, "{calls} calls are too few to show anything");

@@ -96,7 +96,7 @@ fn check(disk: &MemDisk, before: &Records, end: Offset, recovery_point: Offset, 
 
 #[test]
 fn a_crash_at_any_call_of_a_pass_leaves_the_newest_of_each_key() {
-    let seeds = std::env::var("OTTLA_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(2u64);
+    let seeds = number("OTTLA_CRASH_SEEDS").unwrap_or(2);
     for seed in 0..seeds {
         let disk = MemDisk::new();
         let log = filled(&disk, seed);

@@ -363,7 +363,7 @@ fn consume(log: &PartitionLog, from: Offset, upto: Offset, max_bytes: u32) -> BT
 
 #[test]
 fn random_histories_keep_the_newest_of_each_key_and_no_more() {
-    let one = std::env::var("OTTLA_COMPACT_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+    let one = number("OTTLA_COMPACT_SEED");
     let (mut passes, mut gone) = (0, 0);
     for seed in one.map_or(0..SEEDS, |seed| seed..seed + 1) {
         let mut history = History::new(seed);

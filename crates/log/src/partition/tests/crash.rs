@@ -134,7 +134,7 @@ fn crash_share(nth: u64) {
         }
         return;
     }
-    let seeds = std::env::var("OTTLA_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
+    let seeds = number("OTTLA_CRASH_SEEDS").unwrap_or(SEEDS);
     let mut calls = 0;
     let mut failed = Vec::new();
     for seed in (0..seeds).filter(|seed| seed % SHARES == nth) {

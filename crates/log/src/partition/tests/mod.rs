@@ -29,6 +29,11 @@ pub(super) const DIR: &str = "/logs/t-0";
 pub(super) const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
 pub(super) const EPOCH: LeaderEpoch = LeaderEpoch(3);
 
+/// The number that an environment variable says, if there is one.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+}
+
 /// A batch of `count` records without a producer id.
 pub(super) fn batch(count: usize, value_len: usize) -> Vec<u8> {
     batch_at(NOW.0, count, value_len, Compression::None)

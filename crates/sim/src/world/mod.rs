@@ -1,12 +1,14 @@
-//! The cluster and its clients in virtual time: who gets which message when, which faults come, which log survives. Owns all that is shared;
-//! knows of coordinators and clients only that messages go to them and come from them.
+//! The cluster and its clients in virtual time: who gets which message when, which log survives, and in `faults` what goes wrong. Owns all that
+//! is shared; knows of coordinators and clients only that messages go to them and come from them.
+
+mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_cluster::group::{BatchContent, GroupConfig, Now, TopicsView};
 use ottla_cluster::metadata::{MetadataImage, MetadataPosition, MetadataRecord, PartitionRecord};
 use ottla_cluster::transaction::{TransactionConfig, TransactionRecord};
-use ottla_model::{DirectoryId, LeaderEpoch, MonotonicMs, NodeId, PartitionEpoch, PartitionId, TimestampMs, TopicId, Uuid};
+use ottla_model::{MonotonicMs, NodeId, PartitionId, TimestampMs, TopicId, Uuid};
 
 use crate::client::{Client, Slot, Wake};
 use crate::fact::{DataEntry, Fact, Logs};
@@ -34,10 +36,6 @@ const CALM_MS: u64 = 15_000;
 const QUIET_MS: u64 = 100_000;
 /// The mean time between two faults.
 const FAULT_EVERY_MS: u64 = 3_500;
-/// What is asked may take so long to be told of a new leader.
-const DEPOSED_MS_MAX: u64 = 12_000;
-/// The longest pause of a node.
-const PAUSE_MS_MAX: u64 = 8_000;
 /// A history with more events than this does not come to an end.
 const EVENTS_MAX: usize = 2_000_000;
 
@@ -91,7 +89,7 @@ pub(crate) struct World {
 
 impl Place {
     pub fn is_deposed(&self, world: &World) -> bool {
-        world.epoch(self.part) != self.epoch
+        world.logs.of(self.part).epoch() != self.epoch
     }
 }
 
@@ -105,21 +103,7 @@ fn topics() -> TopicsView {
     for (name, topic_id, partitions) in
         [(READ_TOPIC, read_topic_id(), READ_PARTITIONS), ("out", TopicId(Uuid::from_bytes([8; 16])), DATA_PARTITIONS as i32)]
     {
-        let partition = |partition| {
-            MetadataRecord::Partition(PartitionRecord {
-                topic_id,
-                partition_id: PartitionId(partition),
-                replicas: vec![NodeId(1)],
-                directories: vec![DirectoryId::UNASSIGNED],
-                isr: vec![NodeId(1)],
-                elr: vec![],
-                removing_replicas: vec![],
-                adding_replicas: vec![],
-                leader: NodeId(1),
-                leader_epoch: LeaderEpoch(0),
-                partition_epoch: PartitionEpoch(0),
-            })
-        };
+        let partition = |partition| MetadataRecord::Partition(PartitionRecord::new(topic_id, PartitionId(partition), vec![NodeId(1)]));
         let made = [MetadataRecord::Topic { name: topic(name), topic_id }].into_iter().chain((0..partitions).map(partition));
         for record in made {
             if let Err(error) = image.apply(&record) {
@@ -255,33 +239,10 @@ impl World {
         [Part::Offsets, Part::Transactions].into_iter().chain((0..DATA_PARTITIONS).map(Part::Data)).collect()
     }
 
-    pub fn epoch(&self, part: Part) -> i32 {
-        match part {
-            Part::Offsets => self.logs.offsets.epoch(),
-            Part::Transactions => self.logs.transactions.epoch(),
-            Part::Data(number) => self.logs.data[number].epoch(),
-        }
-    }
-
-    fn leaders(&self, part: Part) -> (Node, Node) {
-        match part {
-            Part::Offsets => (self.logs.offsets.leader(), self.logs.offsets.leader_before()),
-            Part::Transactions => (self.logs.transactions.leader(), self.logs.transactions.leader_before()),
-            Part::Data(number) => (self.logs.data[number].leader(), self.logs.data[number].leader_before()),
-        }
-    }
-
-    fn ends(&self, part: Part) -> (usize, usize) {
-        match part {
-            Part::Offsets => (self.logs.offsets.high_watermark(), self.logs.offsets.end()),
-            Part::Transactions => (self.logs.transactions.high_watermark(), self.logs.transactions.end()),
-            Part::Data(number) => (self.logs.data[number].high_watermark(), self.logs.data[number].end()),
-        }
-    }
-
     /// The state machine of who leads a partition, if it is loaded.
     pub fn leading(&self, part: Part) -> Option<&Host> {
-        self.hosts.get(&(self.leaders(part).0, part)).filter(|host| host.place().epoch == self.epoch(part))
+        let log = self.logs.of(part);
+        self.hosts.get(&(log.leader(), part)).filter(|host| host.place().epoch == log.epoch())
     }
 
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
@@ -290,7 +251,7 @@ impl World {
 
     /// Whom metadata tells of as the leader: now and then the one before.
     fn leader_as_told(&mut self, part: Part) -> Node {
-        let (leader, before) = self.leaders(part);
+        let (leader, before) = (self.logs.of(part).leader(), self.logs.of(part).leader_before());
         if self.stage == Stage::Faults && self.random.per_mille(150) { before } else { leader }
     }
 
@@ -319,7 +280,7 @@ impl World {
 
     pub fn answer(&mut self, place: Place, from: From, answer: Answer) {
         // A client knows late answers by their numbers. A leader that has asked about a transaction of version 1 does not know for which one
-        // the answer was, and takes it if another is open by then, as Kafka's does.
+        // the answer was, and takes it if another is open by then.
         let (link, order) = match from {
             From::Client(..) => ((0, 0), Order::Any),
             From::Node(node, ..) => ((ANSWERS + place.node as u64, node as u64), Order::Kept),
@@ -368,13 +329,18 @@ impl World {
         Some(end)
     }
 
-    pub fn append_transaction(&mut self, place: Place, record: TransactionRecord, by: Option<ClientId>) -> Option<usize> {
+    pub fn append_transaction(
+        &mut self,
+        place: Place,
+        record: TransactionRecord,
+        (by, takes_over): (Option<ClientId>, bool),
+    ) -> Option<usize> {
         if self.refuses() {
             return None;
         }
         let end = self.logs.transactions.append(place.epoch, record.clone())?;
         self.will_commit(place.part, place.epoch, end);
-        self.fact(&Fact::TransactionAppended { record: &record, by });
+        self.fact(&Fact::TransactionAppended { record: &record, by, takes_over });
         Some(end)
     }
 
@@ -442,11 +408,11 @@ impl World {
                 }
             }
             Event::Committed(part, epoch, end) => {
-                let (leader, _) = self.leaders(part);
-                if self.is_paused(leader) && self.epoch(part) == epoch {
+                let leader = self.logs.of(part).leader();
+                if self.is_paused(leader) && self.logs.of(part).epoch() == epoch {
                     return self.scheduler.at(self.paused_until_ms[leader], Event::Committed(part, epoch, end));
                 }
-                if self.raise(part, epoch, end) {
+                if self.logs.of_mut(part).commit(epoch, end) {
                     self.with_host(leader, part, |host, world| host.committed(world, end));
                     self.look_at_stable_offset(part);
                 }
@@ -489,7 +455,7 @@ impl World {
                 self.tell(|| format!("node {node} {part:?} cannot write, and begins anew"));
                 host.end(self);
                 self.timers.remove(&(node, part));
-                if self.epoch(part) == epoch {
+                if self.logs.of(part).epoch() == epoch {
                     self.scheduler.after(500, Event::Loaded(part, epoch));
                 }
             }
@@ -538,24 +504,17 @@ impl World {
         }
     }
 
-    fn raise(&mut self, part: Part, epoch: i32, end: usize) -> bool {
-        match part {
-            Part::Offsets => self.logs.offsets.commit(epoch, end),
-            Part::Transactions => self.logs.transactions.commit(epoch, end),
-            Part::Data(number) => self.logs.data[number].commit(epoch, end),
-        }
-    }
-
     /// A new leader has waited until all that it has is committed, and rebuilds the state from it.
     fn load(&mut self, part: Part, epoch: i32) {
-        if self.epoch(part) != epoch {
+        if self.logs.of(part).epoch() != epoch {
             return;
         }
-        let (node, _) = self.leaders(part);
+        let node = self.logs.of(part).leader();
         if self.is_paused(node) {
             return self.scheduler.at(self.paused_until_ms[node], Event::Loaded(part, epoch));
         }
-        self.raise(part, epoch, self.ends(part).1);
+        let log = self.logs.of_mut(part);
+        log.commit(epoch, log.end());
         self.end_host(node, part);
         let appends_alone = self.random.below(2) == 0;
         let place = Place { node, part, epoch, appends_alone };
@@ -579,83 +538,7 @@ impl World {
 
     fn look_at_stable_offset(&mut self, part: Part) {
         let Some(Host::Data(host)) = self.leading(part) else { return };
-        let offset = host.producers().last_stable_offset(self.ends(part).0);
+        let offset = host.producers().last_stable_offset(self.logs.of(part).high_watermark());
         self.fact(&Fact::StableOffset { part, offset });
-    }
-
-    // Faults.
-
-    fn fault(&mut self) {
-        match self.random.below(10) {
-            0..=3 => {
-                let parts = self.parts();
-                // Coordinators are what this is about.
-                let part = if self.random.below(3) > 0 { parts[self.random.below(2)] } else { parts[self.random.below(parts.len())] };
-                self.elect(part, false);
-            }
-            4 => {
-                let node = self.random.below(NODES);
-                self.tell(|| format!("node {node} crashes"));
-                for part in self.parts() {
-                    if self.leaders(part).0 == node {
-                        self.elect(part, true);
-                    } else {
-                        self.timers.remove(&(node, part));
-                        drop(self.hosts.remove(&(node, part)));
-                    }
-                }
-            }
-            5 | 6 => {
-                let (node, ms) = (self.random.below(NODES), self.random.between(100, PAUSE_MS_MAX));
-                self.tell(|| format!("node {node} pauses for {ms} ms"));
-                // What waits for the end of a pause must not be overtaken by what comes in a shorter one.
-                self.paused_until_ms[node] = self.paused_until_ms[node].max(self.now_ms() + ms);
-            }
-            7 | 8 => {
-                let ids: Vec<ClientId> = self.clients.keys().copied().collect();
-                if !ids.is_empty() {
-                    let id = ids[self.random.below(ids.len())];
-                    if self.random.below(3) == 0 {
-                        self.with_client(id, Client::leave);
-                    } else {
-                        self.kill(id);
-                    }
-                }
-            }
-            // Somebody starts the same process again while the old one runs.
-            _ => {
-                let slot = self.random.below(self.slots.len());
-                let is_known_by_name = self.slots[slot].has_name();
-                if is_known_by_name {
-                    self.tell(|| format!("a second process of slot {slot}"));
-                    self.scheduler.after(0, Event::Born(slot));
-                }
-            }
-        }
-    }
-
-    fn elect(&mut self, part: Part, crashed: bool) {
-        let (old, _) = self.leaders(part);
-        let node = if crashed || self.random.below(5) > 0 { (old + 1 + self.random.below(NODES - 1)) % NODES } else { old };
-        let (high_watermark, end) = self.ends(part);
-        let kept = high_watermark + self.random.below(end - high_watermark + 1);
-        let epoch = self.epoch(part);
-        self.tell(|| format!("node {node} is elected for {part:?} after epoch {epoch}; kept {kept} of {high_watermark}..{end}"));
-        match part {
-            Part::Offsets => self.logs.offsets.elect(node, kept),
-            Part::Transactions => self.logs.transactions.elect(node, kept),
-            Part::Data(number) => self.logs.data[number].elect(node, kept),
-        }
-        self.fact(&Fact::Elected { part, end: kept });
-        if crashed {
-            // Nobody is told anything by who has crashed.
-            self.timers.remove(&(old, part));
-            drop(self.hosts.remove(&(old, part)));
-        } else {
-            let delay_ms = self.random.between(1, DEPOSED_MS_MAX);
-            self.scheduler.after(delay_ms, Event::Deposed(old, part, epoch));
-        }
-        let delay_ms = self.random.between(1, 1_000);
-        self.scheduler.after(delay_ms, Event::Loaded(part, epoch + 1));
     }
 }
