@@ -131,7 +131,7 @@ impl Producer {
 
     /// A transaction of no reader: now and then with an offset from outside of a group.
     pub fn write_something(&mut self, world: &mut World) {
-        if !self.is_ready() || world.stage() == Stage::Quiet {
+        if !self.is_ready() || world.stage() >= Stage::Quiet {
             return;
         }
         let values = (0..1 + world.random.below(3)).map(|_| (world.random.below(DATA_PARTITIONS), None)).collect();

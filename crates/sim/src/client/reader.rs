@@ -73,7 +73,7 @@ impl Reader {
         if !missing.is_empty() && !is_busy {
             return self.look_up(world, membership, missing);
         }
-        if world.stage() == Stage::Quiet || self.positions.is_empty() {
+        if world.stage() >= Stage::Quiet || self.positions.is_empty() {
             return;
         }
         match producer {

@@ -11,7 +11,7 @@ use super::{NEVER, Over, Place};
 use crate::fact::Fact;
 use crate::message::{Answer, Ask, ClientId, From, Marker, Part, WriteError};
 use crate::network::Order;
-use crate::world::World;
+use crate::world::{Stage, World};
 
 /// After so long a marker is sent again.
 const MARKER_RETRY_MS: u64 = 2_000;
@@ -174,8 +174,10 @@ impl TransactionHost {
         }
         if world.now_ms() >= self.next_expiry_ms {
             self.next_expiry_ms = world.now_ms() + EXPIRY_CHECK_MS;
-            let effects = self.coordinator.expire(now(world), EXPIRED_AT_ONCE);
-            self.carry_out(world, effects);
+            if world.stage() < Stage::Rest {
+                let effects = self.coordinator.expire(now(world), EXPIRED_AT_ONCE);
+                self.carry_out(world, effects);
+            }
         }
         Ok(())
     }

@@ -34,6 +34,8 @@ const FAULTS_MS: u64 = 100_000;
 const CALM_MS: u64 = 15_000;
 /// How long clients then only keep what they have: longer than all timeouts of sessions, rebalances and transactions after one another.
 const QUIET_MS: u64 = 100_000;
+/// How long what a coordinator begins by itself may then take.
+const REST_MS: u64 = 1_000;
 /// The mean time between two faults.
 const FAULT_EVERY_MS: u64 = 3_500;
 /// A history with more events than this does not come to an end.
@@ -47,8 +49,10 @@ const ANSWERS: u64 = 1 << 32;
 pub(crate) enum Stage {
     Faults,
     Calm,
-    /// Nothing new is begun.
+    /// Nothing new is begun by clients.
     Quiet,
+    /// Nor by coordinators of their own accord: what they had begun is done with.
+    Rest,
 }
 
 /// What happens next.
@@ -168,11 +172,11 @@ impl World {
     pub fn run(mut self) -> Result<usize, Broken> {
         let mut events = 0;
         let start_ms = self.scheduler.now_ms();
-        for (stage, until_ms) in
-            [(Stage::Faults, FAULTS_MS), (Stage::Calm, FAULTS_MS + CALM_MS), (Stage::Quiet, FAULTS_MS + CALM_MS + QUIET_MS)]
-        {
+        let mut until_ms = start_ms;
+        for (stage, lasts_ms) in [(Stage::Faults, FAULTS_MS), (Stage::Calm, CALM_MS), (Stage::Quiet, QUIET_MS), (Stage::Rest, REST_MS)] {
             self.enter(stage);
-            while let Some(event) = self.scheduler.next(start_ms + until_ms) {
+            until_ms += lasts_ms;
+            while let Some(event) = self.scheduler.next(until_ms) {
                 self.happen(event);
                 events += 1;
                 if let Some(broken) = self.broken.take() {
